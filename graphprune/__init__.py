@@ -1,0 +1,1 @@
+"""graphprune: makes a trained ONNX model physically smaller, and proves what it did."""

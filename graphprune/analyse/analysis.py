@@ -1,0 +1,406 @@
+"""The dependency analyser: relates all axes of a model and reads the coupled groups off the result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import networkx as nx
+import numpy as np
+import onnx_ir as ir
+
+from graphprune.analyse.exactness import inexact_atoms
+from graphprune.analyse.facts import GraphFacts, NodeFacts, read_graph
+from graphprune.analyse.private import outer_atoms
+from graphprune.dims import Atom, Const, Dim, Solver, atoms_in
+from graphprune.rules import Barrier, NodeContext, find_rule
+from graphprune.rules.effects import Contraction, Effect, InputPositions, Kind, Normalised
+from graphprune.rules.notation import apply
+from graphprune.rules.table import BARRIERS
+from graphprune.runtime.recording import Recording
+
+# Where an initializer is added rather than multiplied: it carries no score of its own.
+_ADDED_TO = frozenset({"Add", "Sub", "Where", "Max", "Min", "Sum", "Concat", "Equal", "Less", "Greater"})
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """An initializer or another constant tensor.
+
+    Attributes:
+        dims: one expression for each axis.
+        additive: only ever added (biases, masks); carries no magnitude score.
+        masked: the oracle zeroes it; divisors and integers are left alone.
+        made: produced by a ConstantOfShape node, with this value.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dims: tuple[Dim, ...]
+    itemsize_bits: int
+    floating: bool
+    additive: bool
+    masked: bool
+    made: float | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An axis of a weight that mentions a group."""
+
+    weight: str
+    axis: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One prunable (or frozen) dimension with everything that mentions it.
+
+    Attributes:
+        atom: id within the analysis.
+        key: stable name, from the first weight that has the dimension.
+        size: number of slots.
+        kind: "channels", "neurons", "heads", "head-dim", "groups", "hidden", ...
+        members: weight axes that shrink with it.
+        frozen: why nothing can be removed, or "".
+        approximate: why a removal is not exact, or "".
+        outer: ids of atoms for each of whose slots it may keep other indices.
+    """
+
+    atom: int
+    key: str
+    size: int
+    kind: str
+    members: tuple[Member, ...]
+    frozen: str
+    approximate: str
+    outer: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything known about the dimensions of one (normalised) model."""
+
+    facts: GraphFacts
+    recording: Recording
+    dims: Mapping[str, tuple[Dim, ...]]
+    weights: Mapping[str, Weight]
+    groups: tuple[Group, ...]
+    effects: tuple[Effect, ...]
+    barriers: Mapping[str, str] = field(default_factory=dict)  # node name -> reason
+
+    @cached_property
+    def by_atom(self) -> Mapping[int, Group]:
+        """Groups by the id of their atom."""
+        return {g.atom: g for g in self.groups}
+
+    @cached_property
+    def by_key(self) -> Mapping[str, Group]:
+        """Groups by their stable name."""
+        return {g.key: g for g in self.groups}
+
+    @cached_property
+    def graph(self) -> nx.Graph:
+        """The coupled groups as a graph.
+
+        Nodes: `("group", key)`, `("axis", tensor, axis)` and `("operator", name)`. An axis is joined to
+        the groups its expression mentions and to the operators that read or write its tensor.
+        """
+        graph: nx.Graph = nx.Graph()
+        for group in self.groups:
+            graph.add_node(("group", group.key), size=group.size, kind=group.kind, frozen=group.frozen)
+        for name, dims in self.dims.items():
+            for axis, dim in enumerate(dims):
+                for atom in dim.atoms:
+                    if atom in self.by_atom:
+                        graph.add_edge(("axis", name, axis), ("group", self.by_atom[atom].key))
+        for node in self.facts.nodes:
+            graph.add_node(("operator", node.name), op=node.op)
+            for name in (*node.inputs, *node.outputs):
+                for axis in range(len(self.dims.get(name, ()))):
+                    if ("axis", name, axis) in graph:
+                        graph.add_edge(("operator", node.name), ("axis", name, axis))
+        return graph
+
+    def operators_of(self, group: Group) -> list[str]:
+        """Names of the operators that a group runs through, in graph order."""
+        axes = nx.neighbors(self.graph, ("group", group.key))
+        names = {n[1] for axis in axes for n in nx.neighbors(self.graph, axis) if n[0] == "operator"}
+        return [n.name for n in self.facts.nodes if n.name in names]
+
+
+def analyse_model(model: ir.Model, recording: Recording) -> Analysis:
+    """Relate all axes of a normalised model.
+
+    Args:
+        model: a model from `graphprune.normalise`.
+        recording: the shapes of its tensors.
+    """
+    return _Analyser(read_graph(model), recording).run()
+
+
+class _Analyser:
+    def __init__(self, facts: GraphFacts, recording: Recording) -> None:
+        self.facts, self.recording = facts, recording
+        self.solver = Solver()
+        self.dims: dict[str, tuple[Dim, ...]] = {}
+        self.effects: list[Effect] = []
+        self.barriers: dict[str, str] = {}
+
+    def run(self) -> Analysis:
+        """Inputs, weights, nodes in order, outputs; then read off the groups."""
+        for name in self.facts.inputs:
+            why = f'an axis of graph input "{name}"'
+            if (shape := self.recording.shapes.get(name)) is not None:
+                self.dims[name] = tuple(Const(s, why) for s in shape)
+        for name, tensor in self.facts.weights.items():
+            self.dims[name] = tuple(self.solver.fresh(int(s)) for s in tensor.shape.numpy())
+        for node in self.facts.nodes:
+            self._relate(node)
+        for name in self.facts.outputs:
+            for dim in self.dims.get(name, ()):
+                self.solver.freeze(dim, f'reaches graph output "{name}"')
+        resolved = {n: tuple(self.solver.resolve(d) for d in dims) for n, dims in self.dims.items()}
+        return _read_off(self.facts, self.recording, self.solver, resolved, tuple(self.effects), self.barriers)
+
+    # -- one node -----------------------------------------------------------------------------
+
+    def _relate(self, node: NodeFacts) -> None:
+        rule = find_rule(node.domain, node.op)
+        context = self._context(node)
+        try:
+            if rule is None or node.captured:
+                raise Barrier(_no_rule(node))
+            text = rule.relate if isinstance(rule.relate, str) else rule.relate(context)
+            if text is not None:
+                apply(context, text, rule)
+            self._check(node, context)
+        except Barrier as barrier:
+            self._block(node, str(barrier))
+            return
+        self.effects += context.effects
+        for name, dims in zip(node.outputs, context.outputs, strict=True):
+            if name and dims is not None:
+                self.dims[name] = dims
+
+    def _context(self, node: NodeFacts) -> NodeContext:
+        recording = self.recording
+        return NodeContext(
+            op=node.op,
+            name=node.name,
+            version=node.version,
+            attributes=node.attributes,
+            inputs=[self.dims.get(n) if n else None for n in node.inputs],
+            present=[bool(n) for n in node.inputs],
+            constant=[n in self.facts.constant for n in node.inputs],
+            values=[self._value(n) for n in node.inputs],
+            output_shapes=[recording.shapes.get(n) if n else None for n in node.outputs],
+            output_dynamic=[recording.dynamic(n) if n in recording.shapes else None for n in node.outputs],
+            solver=self.solver,
+        )
+
+    def _value(self, name: str) -> np.ndarray | None:  # type: ignore[type-arg]
+        """What an integer tensor holds, if it follows from weights and static shapes."""
+        if not name or name not in self.facts.shaped:
+            return None
+        if (value := self.facts.small_value(name)) is not None:
+            return value
+        first, second = self.recording.values.get(name), self.recording.values_second.get(name)
+        if first is None or second is None or not np.array_equal(first, second):
+            return None
+        return np.asarray(first)
+
+    def _check(self, node: NodeFacts, context: NodeContext) -> None:
+        """A rule that disagrees with what the runtime measured must not be believed."""
+        for name, dims in zip(node.outputs, context.outputs, strict=True):
+            shape = self.recording.shapes.get(name)
+            if dims is not None and shape is not None and tuple(d.size for d in dims) != tuple(shape):
+                raise Barrier(f"its rule expects shape {[d.size for d in dims]}, the runtime gives {list(shape)}")
+
+    def _block(self, node: NodeFacts, reason: str) -> None:
+        """Keep every slot that this node sees or makes."""
+        why = f'{node.op} "{node.name}": {reason}'
+        self.barriers[node.name] = reason
+        for name in (*node.inputs, *node.captured):
+            for dim in self.dims.get(name, ()):
+                self.solver.freeze(dim, why)
+        for name in node.outputs:
+            if (shape := self.recording.shapes.get(name)) is not None:
+                self.dims[name] = tuple(Const(int(s), why) for s in shape)
+
+
+def _no_rule(node: NodeFacts) -> str:
+    if node.op in BARRIERS and not node.domain:
+        return BARRIERS[node.op]
+    if node.captured:
+        return "it has a body that is not followed yet"
+    domain = f" of domain {node.domain}" if node.domain else ""
+    return f"no rule for operator {node.op}{domain}"
+
+
+# -- reading off ------------------------------------------------------------------------------
+
+
+def _read_off(
+    facts: GraphFacts,
+    recording: Recording,
+    solver: Solver,
+    dims: Mapping[str, tuple[Dim, ...]],
+    effects: tuple[Effect, ...],
+    barriers: Mapping[str, str],
+) -> Analysis:
+    effects = tuple(_resolved(e, solver) for e in effects)
+    weights = _weights(facts, dims)
+    contractions: dict[str, list[Contraction]] = {}
+    for effect in effects:
+        if isinstance(effect, Contraction):
+            contractions.setdefault(effect.node, []).append(effect)
+    unmasked = frozenset(w.name for w in weights.values() if w.floating and not w.masked)
+    approximate = inexact_atoms(facts, dims, contractions, unmasked)
+    for effect in effects:
+        if isinstance(effect, Normalised):
+            for atom in effect.dim.atoms:
+                approximate.setdefault(atom, effect.why)
+    shared = atoms_in(e.dim for e in effects if isinstance(e, InputPositions))
+    outer = outer_atoms(dims.values(), shared)
+    groups = _groups(weights, effects, solver.frozen, approximate, outer, facts)
+    return Analysis(facts, recording, dims, weights, groups, effects, barriers)
+
+
+def _resolved(effect: Effect, solver: Solver) -> Effect:
+    """The effect with its dimensions in their final form."""
+    from dataclasses import fields, replace
+
+    from graphprune.rules.effects import Entry
+
+    def final(value: object) -> object:
+        if isinstance(value, tuple):
+            return tuple(final(v) for v in value)
+        if isinstance(value, Entry):
+            return Entry(solver.resolve(value.dim), value.offset)
+        return solver.resolve(value) if hasattr(value, "atoms") else value  # type: ignore[arg-type]
+
+    return replace(effect, **{f.name: final(getattr(effect, f.name)) for f in fields(effect)})  # type: ignore[arg-type]
+
+
+def _weights(facts: GraphFacts, dims: Mapping[str, tuple[Dim, ...]]) -> dict[str, Weight]:
+    uses: dict[str, list[tuple[NodeFacts, int]]] = {}
+    for node in facts.nodes:
+        for index, name in enumerate(node.inputs):
+            if name in facts.weights:
+                uses.setdefault(name, []).append((node, index))
+    found: dict[str, Weight] = {}
+    for name, tensor in facts.weights.items():
+        readers = uses.get(name, [])
+        found[name] = Weight(
+            name,
+            tuple(int(s) for s in tensor.shape.numpy()),
+            dims[name],
+            int(tensor.dtype.bitwidth) if tensor.dtype != ir.DataType.STRING else 0,
+            bool(tensor.dtype.is_floating_point()),
+            bool(readers) and all(_is_added(n, k) for n, k in readers),
+            bool(tensor.dtype.is_floating_point()) and not any(_is_divisor(n, k) for n, k in readers),
+        )
+    for node in facts.nodes:
+        if node.op == "ConstantOfShape" and node.outputs[0] in facts.constant and node.outputs[0] in dims:
+            value = node.attributes.get("value")
+            array = np.zeros(1, np.float32) if value is None else np.asarray(value.numpy())
+            name = node.outputs[0]
+            floating = np.issubdtype(array.dtype, np.floating)
+            found[name] = Weight(
+                name, tuple(d.size for d in dims[name]), dims[name], 0, floating, False, floating, float(array.ravel()[0])
+            )
+    return found
+
+
+def _is_added(node: NodeFacts, index: int) -> bool:
+    if node.op in _ADDED_TO:
+        return True
+    rule = find_rule(node.domain, node.op)
+    return rule is not None and (index in rule.added or (node.op == "BatchNormalization" and index > 1))
+
+
+def _is_divisor(node: NodeFacts, index: int) -> bool:
+    rule = find_rule(node.domain, node.op)
+    return rule is not None and index in rule.unmasked
+
+
+def _groups(
+    weights: Mapping[str, Weight],
+    effects: Iterable[Effect],
+    frozen: Mapping[int, str],
+    approximate: Mapping[int, str],
+    outer: Mapping[int, tuple[int, ...]],
+    facts: GraphFacts,
+) -> tuple[Group, ...]:
+    members: dict[int, list[Member]] = {}
+    sizes: dict[int, int] = {}
+    for weight in weights.values():
+        for axis, dim in enumerate(weight.dims):
+            for atom in sorted(dim.atoms):
+                members.setdefault(atom, []).append(Member(weight.name, axis))
+                sizes.setdefault(atom, _size_in(dim, atom))
+    kinds = _kinds(effects, weights, members, facts)
+    keys: dict[int, str] = {}
+    taken: dict[str, int] = {}
+    for atom, found in members.items():
+        first = next((m for m in found if not weights[m.weight].additive), found[0])
+        base = f"{first.weight}[{first.axis}]"
+        taken[base] = taken.get(base, 0) + 1
+        keys[atom] = base if taken[base] == 1 else f"{base}.{taken[base]}"
+    return tuple(
+        Group(
+            atom,
+            keys[atom],
+            sizes[atom],
+            kinds[atom],
+            tuple(found),
+            frozen.get(atom, ""),
+            approximate.get(atom, ""),
+            outer.get(atom, ()),
+        )
+        for atom, found in members.items()
+        if any(weights[m.weight].floating for m in found)
+    )
+
+
+def _size_in(dim: Dim, atom: int) -> int:
+    if isinstance(dim, Atom):
+        return dim.size
+    parts = getattr(dim, "factors", None) or getattr(dim, "terms", None) or (getattr(dim, "base", dim),)
+    return next(_size_in(p, atom) for p in parts if atom in p.atoms)
+
+
+def _kinds(
+    effects: Iterable[Effect],
+    weights: Mapping[str, Weight],
+    members: Mapping[int, list[Member]],
+    facts: GraphFacts,
+) -> dict[int, str]:
+    """Names for users: what a rule said, else channels if a convolution has it, else neurons."""
+    kinds: dict[int, str] = {}
+    for effect in effects:
+        if isinstance(effect, Kind):
+            for atom in effect.dim.atoms:
+                kinds.setdefault(atom, effect.kind)
+    convolved = {n for node in facts.nodes if node.op in ("Conv", "ConvTranspose") for n in node.inputs[1:]}
+    for atom, found in members.items():
+        if kinds.get(atom) == "groups" and not any(
+            _beside(weights[m.weight].dims[m.axis], atom) for m in found if m.weight in convolved
+        ):
+            del kinds[atom]  # a depthwise convolution: every group is one channel
+        if atom not in kinds:
+            kinds[atom] = "channels" if any(m.weight in convolved for m in found) else "neurons"
+    return kinds
+
+
+def _beside(dim: Dim, atom: int) -> bool:
+    """True if the axis has more to it than the atom."""
+    return dim.size != _size_in(dim, atom)

@@ -1,0 +1,128 @@
+"""What a model costs with given numbers of kept slots: parameters, multiply-adds, bytes of weights.
+
+Every count is a sum of products of dimension sizes, so "what would this keep cost" needs no graph.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from graphprune.dims import Atom, Dim, Product, Sum, Take, add
+
+if TYPE_CHECKING:
+    from graphprune.analyse.analysis import Analysis
+    from graphprune.analyse.facts import NodeFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Counts of one model.
+
+    Attributes:
+        params: elements of all weights in the file.
+        macs: multiply-adds of one run at the recorded sizes.
+        weight_bytes: bytes of all weights.
+    """
+
+    params: int
+    macs: int
+    weight_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Monomial:
+    """`factor` times the product of the sizes of `dims`."""
+
+    factor: int
+    dims: tuple[Dim, ...]
+
+
+class CostModel:
+    """The cost polynomial of an analysed model."""
+
+    def __init__(self, analysis: Analysis) -> None:
+        self._weights = [(w.itemsize_bits, w.dims) for w in analysis.weights.values() if w.made is None]
+        self._nodes = [(n.name, m) for n in analysis.facts.nodes if (m := macs_of(n, analysis.dims)) is not None]
+        self._mentioned = {a for _, dims in self._weights for d in dims for a in d.atoms}
+
+    def cost(self, counts: Mapping[int, int] | None = None) -> Cost:
+        """The cost when atom `a` keeps `counts[a]` slots; atoms that are missing keep all."""
+        size = Sizes(counts or {})
+        params = weight_bits = 0
+        for bits, dims in self._weights:
+            elements = math.prod(size(d) for d in dims)
+            params += elements
+            weight_bits += bits * elements
+        macs = sum(m.factor * math.prod(size(d) for d in m.dims) for _, m in self._nodes)
+        return Cost(params, macs, weight_bits // 8)
+
+    def macs_by_node(self, counts: Mapping[int, int] | None = None) -> dict[str, int]:
+        """Multiply-adds of every node that has any."""
+        size = Sizes(counts or {})
+        return {name: m.factor * math.prod(size(d) for d in m.dims) for name, m in self._nodes}
+
+
+class Sizes:
+    """Sizes of dimensions for given numbers of kept slots."""
+
+    def __init__(self, counts: Mapping[int, int]) -> None:
+        self._counts = counts
+        self._seen: dict[Dim, int] = {}
+
+    def __call__(self, dim: Dim) -> int:
+        """Size of `dim`; a part taken by index is assumed to lose its share."""
+        if not any(a in self._counts for a in dim.atoms):
+            return dim.size
+        if dim in self._seen:
+            return self._seen[dim]
+        match dim:
+            case Atom():
+                size = self._counts[dim.id]
+            case Product():
+                size = math.prod(self(f) for f in dim.factors)
+            case Sum():
+                size = sum(self(t) for t in dim.terms)
+            case Take():
+                size = round(dim.size * self(dim.base) / dim.base.size)
+        self._seen[dim] = size
+        return size
+
+
+def macs_of(node: NodeFacts, dims: Mapping[str, tuple[Dim, ...]]) -> Monomial | None:
+    """Multiply-adds of one node: products with weights or between activations."""
+    given = [dims.get(n, ()) if n else () for n in node.inputs]
+    made = [dims.get(n, ()) if n else () for n in node.outputs]
+    match node.op:
+        case "Conv" | "ConvInteger" | "QLinearConv" if made[0] and len(given) > 1 and given[1]:
+            weight = given[1] if node.op != "QLinearConv" else given[3]
+            return Monomial(1, (*made[0], *weight[1:]))
+        case "ConvTranspose" if given[0] and given[1]:
+            return Monomial(1, (*given[0], *given[1][1:]))
+        case "MatMul" | "MatMulInteger" if made[0] and given[0]:
+            return Monomial(1, (*made[0], given[0][-1]))
+        case "Gemm" if made[0] and given[0]:
+            return Monomial(1, (*made[0], given[0][0 if node.attributes.get("transA") else -1]))
+        case "LSTM" | "GRU" | "RNN" if len(given) > 2 and given[0]:
+            return _recurrent(given)
+        case "Einsum":
+            return _einsum(node, given)
+        case "Attention" if made[0] and len(given) > 1:
+            return Monomial(2, (*made[0], given[1][-2]))
+    return None
+
+
+def _recurrent(given: Sequence[tuple[Dim, ...]]) -> Monomial:
+    """steps x batch x directions x (gates x hidden) x (in + hidden)."""
+    (directions, rows, width), hidden = given[1], given[2][2]
+    return Monomial(1, (*given[0][:2], directions, rows, add([width, hidden])))
+
+
+def _einsum(node: NodeFacts, given: Sequence[tuple[Dim, ...]]) -> Monomial | None:
+    left = str(node.attributes.get("equation", "")).replace(" ", "").split("->")[0].split(",")
+    if "." in "".join(left) or len(left) != len(given) or len(left) < 2:
+        return None
+    letters = {c: d for term, dims in zip(left, given, strict=True) for c, d in zip(term, dims, strict=False)}
+    return Monomial(1, tuple(letters.values()))

@@ -1,0 +1,124 @@
+"""Which removals are exact: what a removed slot holds once its weights are zero.
+
+The oracle compares the pruned model with the original whose weights are zero in the removed slots. That
+is an equality wherever such a slot is only carried along or multiplied by a zeroed weight. Where two
+activations meet (attention scores) or an activation is summed, the slot must hold zero itself. This pass
+follows, forwards and per atom, whether it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+
+import numpy as np
+
+from graphprune.analyse.facts import GraphFacts, NodeFacts
+from graphprune.dims import Dim, atoms_in
+from graphprune.rules import Rule, find_rule
+from graphprune.rules.effects import Contraction
+
+
+class Level(IntEnum):
+    """What the removed slots of a tensor hold when all their weights are zero."""
+
+    ZERO = 0
+    FINITE = 1
+    UNDEFINED = 2  # 0 / 0, log 0
+
+
+def inexact_atoms(
+    facts: GraphFacts,
+    dims: Mapping[str, tuple[Dim, ...]],
+    contractions: Mapping[str, Sequence[Contraction]],
+    unmasked: frozenset[str],
+) -> dict[int, str]:
+    """Atoms whose removal is not exact, each with the reason."""
+    return _Flow(facts, dims, contractions, unmasked).run()
+
+
+class _Flow:
+    def __init__(
+        self,
+        facts: GraphFacts,
+        dims: Mapping[str, tuple[Dim, ...]],
+        contractions: Mapping[str, Sequence[Contraction]],
+        unmasked: frozenset[str],
+    ) -> None:
+        self.facts, self.contractions = facts, contractions
+        self.mentions = {name: atoms_in(d) for name, d in dims.items()}
+        self.levels: dict[str, dict[int, Level]] = {}  # only what is not ZERO
+        for name, tensor in facts.weights.items():
+            if name in unmasked or not tensor.dtype.is_floating_point():
+                self.levels[name] = dict.fromkeys(self.mentions.get(name, ()), Level.FINITE)
+        self.found: dict[int, str] = {}
+
+    def run(self) -> dict[int, str]:
+        """Follow every node in order."""
+        for node in self.facts.nodes:
+            for contraction in self.contractions.get(node.name, ()):
+                self._check(node, contraction)
+            rule = find_rule(node.domain, node.op)
+            for name in node.outputs:
+                levels = {a: self._level(node, rule, a) for a in self.mentions.get(name, ())}
+                if stained := {a: v for a, v in levels.items() if v}:
+                    self.levels[name] = stained
+        return self.found
+
+    def _at(self, name: str, atom: int) -> Level | None:
+        """The level of a tensor at an atom; None where the tensor does not have it."""
+        if atom not in self.mentions.get(name, frozenset()):
+            return None
+        return self.levels.get(name, {}).get(atom, Level.ZERO)
+
+    def _check(self, node: NodeFacts, contraction: Contraction) -> None:
+        for atom in contraction.dim.atoms:
+            given = [self._at(node.inputs[k], atom) for k in contraction.operands]
+            levels = [v for v in given if v is not None]
+            if levels and (min(levels) != Level.ZERO or max(levels) == Level.UNDEFINED):
+                self.found.setdefault(
+                    atom, f'{node.op} "{node.name}" sums over it where removed slots do not hold zero'
+                )
+
+    def _level(self, node: NodeFacts, rule: Rule | None, atom: int) -> Level:
+        if rule is None:
+            return Level.FINITE
+        given = {k: self._at(n, atom) for k, n in enumerate(node.inputs) if n}
+        added = [Level.FINITE if v is None else v for k, v in given.items() if k in rule.added]
+        base = self._combine(node, rule, {k: v for k, v in given.items() if k not in rule.added})
+        return max([base, *added])
+
+    def _combine(self, node: NodeFacts, rule: Rule, given: Mapping[int, Level | None]) -> Level:
+        present = [v for v in given.values() if v is not None]
+        match rule.zero:
+            case "keep":
+                return max(present, default=Level.ZERO)
+            case "any":
+                operands = [v for k, v in given.items() if not (node.op == "Where" and k == 0)]
+                return max((Level.FINITE if v is None else v for v in operands), default=Level.ZERO)
+            case "all":
+                if Level.UNDEFINED in present:
+                    return Level.UNDEFINED
+                return min(present, default=Level.FINITE)
+            case "value":
+                value = given.get(2)
+                return Level.FINITE if value is None else value
+            case "divide":
+                above, below = given.get(0), given.get(1)
+                if below is Level.ZERO or below is Level.UNDEFINED:
+                    return Level.UNDEFINED
+                return Level.FINITE if above is None else above
+            case _:
+                return self._lifted(node, present)
+
+    def _lifted(self, node: NodeFacts, present: Sequence[Level]) -> Level:
+        lowest = min(present, default=Level.FINITE)
+        if Level.UNDEFINED in present or (lowest is Level.ZERO and node.op in ("Log", "Reciprocal")):
+            return Level.UNDEFINED
+        if node.op == "Pow":
+            exponent = self.facts.weights.get(node.inputs[1])
+            known = exponent is not None and exponent.size == 1
+            power = float(np.ravel(exponent.numpy())[0]) if exponent is not None and known else -1.0
+            if lowest is Level.ZERO:
+                return Level.ZERO if power > 0 else Level.UNDEFINED
+        return Level.FINITE

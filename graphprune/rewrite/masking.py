@@ -1,0 +1,78 @@
+"""The oracle's half: the original model with the weights of removed slots set to zero."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from graphprune.analyse import Analysis, Weight
+from graphprune.dims import Keeps
+from graphprune.dims.evaluate import cut, positions
+from graphprune.rewrite.editing import Editor
+
+
+def masked(model: ir.Model, analysis: Analysis, keeps: Keeps) -> ir.Model:
+    """A copy of `model`, same shapes, in which every weight is zero wherever a removed slot is mentioned."""
+    zeroed = model.clone()
+    graph = zeroed.graph
+    editor = Editor(graph)
+    for weight in analysis.weights.values():
+        if not weight.masked or not any(a in keeps for d in weight.dims for a in d.atoms):
+            continue
+        if weight.made is not None:
+            _mask_made(editor, weight, keeps)
+            continue
+        value = graph.initializers[weight.name]
+        tensor = value.const_value
+        assert tensor is not None
+        value.const_value = _lazily_zeroed(tensor, weight, keeps)
+    return zeroed
+
+
+def _lazily_zeroed(tensor: ir.TensorProtocol, weight: Weight, keeps: Keeps) -> ir.LazyTensor:
+    def make() -> ir.Tensor:
+        return ir.Tensor(
+            zero_removed(tensor.numpy(), weight, keeps), dtype=tensor.dtype, shape=tensor.shape, name=weight.name
+        )
+
+    return ir.LazyTensor(make, dtype=tensor.dtype, shape=tensor.shape, name=weight.name)  # type: ignore[arg-type]
+
+
+def zero_removed(array: NDArray[np.generic], weight: Weight, keeps: Keeps) -> NDArray[np.generic]:
+    """`array` (shape of the weight) with zeros wherever a removed slot is mentioned."""
+    array = np.array(array)
+    if any(keeps[a].outer for d in weight.dims for a in d.atoms if a in keeps):
+        kept = cut(np.arange(array.size).reshape(array.shape), weight.dims, keeps).ravel()
+        remains = np.zeros(array.size, dtype=bool)
+        remains[kept] = True
+        array.reshape(-1)[~remains] = 0
+        return array
+    for axis, dim in enumerate(weight.dims):
+        if any(a in keeps for a in dim.atoms):
+            removed = np.ones(dim.size, dtype=bool)
+            removed[positions(dim, keeps)] = False
+            array[(slice(None),) * axis + (removed,)] = 0
+    return array
+
+
+def _mask_made(editor: Editor, weight: Weight, keeps: Keeps) -> None:
+    """Weights made by ConstantOfShape are multiplied by a mask."""
+    assert weight.made is not None
+    value = next(n.outputs[0] for n in editor.graph if n.outputs and n.outputs[0].name == weight.name)
+    node = value.producer()
+    assert node is not None
+    users = list(value.uses())
+    dtype = np.float32 if "value" not in node.attributes else node.attributes["value"].as_tensor().numpy().dtype
+    result = value
+    for axis, dim in enumerate(weight.dims):
+        if any(a in keeps for a in dim.atoms):
+            shape = [1] * len(weight.dims)
+            shape[axis] = dim.size
+            mask = np.zeros(dim.size, dtype=dtype)
+            mask[positions(dim, keeps)] = 1
+            factor = editor.constant(mask.reshape(shape), f"{weight.name}_mask")
+            made = editor.node_after("Mul", [result, factor], f"{weight.name}_masked", node)
+            result, node = made.outputs[0], made
+    for user, index in users:
+        editor.set_input(user, index, result)

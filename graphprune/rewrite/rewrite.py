@@ -1,0 +1,68 @@
+"""Rewriting by evaluation: every weight, shape constant and attribute follows from its expression."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from graphprune.analyse import Analysis
+from graphprune.dims import Keeps, kept_size
+from graphprune.dims.evaluate import cut
+from graphprune.rewrite.editing import Editor
+from graphprune.rewrite.shapes import restore_shapes
+from graphprune.rewrite.sizes import apply_effect
+
+
+def rewrite(model: ir.Model, analysis: Analysis, keeps: Keeps) -> ir.Model:
+    """A copy of `model` in which every dimension has only the slots that `keeps` names.
+
+    Args:
+        model: the normalised model that was analysed; it is not changed.
+        analysis: its analysis.
+        keeps: kept slots by atom id; atoms that are missing keep all.
+    """
+    pruned = model.clone()
+    _cut_weights(pruned.graph, analysis, keeps)
+    editor = Editor(pruned.graph)
+    for effect in analysis.effects:
+        apply_effect(editor, analysis, keeps, effect)
+    remove_unused(pruned)
+    restore_shapes(Editor(pruned.graph), analysis, keeps)
+    remove_unused(pruned)
+    _forget_shapes(pruned.graph)
+    return pruned
+
+
+def remove_unused(model: ir.Model) -> None:
+    """Drop nodes and initializers that nothing reads."""
+    import onnx_ir.passes.common as common
+
+    common.RemoveUnusedNodesPass()(model)
+
+
+def _cut_weights(graph: ir.Graph, analysis: Analysis, keeps: Keeps) -> None:
+    for name, value in graph.initializers.items():
+        weight = analysis.weights.get(name)
+        tensor = value.const_value
+        if weight is None or tensor is None or not any(a in keeps for d in weight.dims for a in d.atoms):
+            continue
+        shape = ir.Shape([kept_size(d, keeps) for d in weight.dims])
+        value.const_value = _lazily_cut(tensor, weight.dims, keeps, shape, name)
+        value.shape = shape
+
+
+def _lazily_cut(tensor: ir.TensorProtocol, dims: tuple, keeps: Keeps, shape: ir.Shape, name: str) -> ir.LazyTensor:  # type: ignore[type-arg]
+    """The slice is made when it is written, so that never more than one is in memory."""
+
+    def make() -> ir.Tensor:
+        return ir.Tensor(cut(tensor.numpy(), dims, keeps), dtype=tensor.dtype, shape=shape, name=name)
+
+    return ir.LazyTensor(make, dtype=tensor.dtype, shape=shape, name=name)
+
+
+def _forget_shapes(graph: ir.Graph) -> None:
+    """What the file said of intermediate shapes is no longer true."""
+    keep = {id(v) for v in (*graph.inputs, *graph.outputs)}
+    for node in graph:
+        for value in node.outputs:
+            if id(value) not in keep:
+                value.shape = None

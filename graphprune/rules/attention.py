@@ -1,0 +1,46 @@
+"""Attention as one operator (ai.onnx, opset 23 and later)."""
+
+from __future__ import annotations
+
+import math
+
+from graphprune.rules.context import Barrier, NodeContext
+from graphprune.rules.rule import rule
+
+
+def _attention(node: NodeContext) -> str:
+    """Q heads are (kv heads x repeats); 3-D operands carry heads x width in one axis."""
+    if node.rank(0) == 4:
+        heads, kv_heads = node.shape(0)[1], node.shape(1)[1]
+    else:
+        heads, kv_heads = int(node.attribute("q_num_heads", 0)), int(node.attribute("kv_num_heads", 0))
+    if not heads or not kv_heads or heads % kv_heads:
+        raise Barrier(f"{node.where} does not say how its heads are grouped")
+    node.attributes = {**node.attributes, "_kv": kv_heads, "_repeats": heads // kv_heads}
+    if node.rank(0) == 4:
+        text = "b (z r) s d, b z t d, b z t e, *m, b z p d, b z p e -> b (z r) s e, b z u d, b z u e, *w"
+        width = node.dims(0)[-1]
+    else:
+        text = "b s (z r d), b t (z d), b t (z e), *m, b z p d, b z p e -> b s (z r e), b z u d, b z u e, *w"
+        width = node.solver.factor(node.dims(0)[-1], heads)[1]
+        query, keys = node.dims(0)[-1], node.dims(1)[-1]
+        node.solver.factor(keys, kv_heads)
+        node.sizes_attribute("q_num_heads", [node.solver.factor(query, heads)[0]], scalar=True)
+        node.sizes_attribute("kv_num_heads", [node.solver.factor(keys, kv_heads)[0]], scalar=True)
+    if node.has(3) and node.rank(3) == 4 and node.shape(3)[1] > 1:
+        text = text.replace("*m", "_ (z r) _ _")
+    if node.attribute("scale") is None:
+        from graphprune.rules.effects import PinnedAttribute
+
+        node.say(PinnedAttribute(node.name, "scale", 1.0 / math.sqrt(width.size), width))
+    return text
+
+
+RULES = {
+    "Attention": rule(_attention, "value", kinds={"z": "heads", "d": "head-dim", "e": "head-dim"}, _kv="z", _repeats="r"),
+    "RotaryEmbedding": rule(
+        lambda node: "b h s !d, *c, *c, *p -> b h s d" if node.rank(0) == 4 else "b s (h !d), *c, *c, *p -> b s (h d)",
+        "keep",
+        num_heads="h",
+    ),
+}

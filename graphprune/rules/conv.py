@@ -1,0 +1,31 @@
+"""Convolutions and what travels with them. X is (n, in, *space), W is (out, in / group, *kernel)."""
+
+from graphprune.rules.context import NodeContext
+from graphprune.rules.rule import rule
+
+
+def _conv_transpose(node: NodeContext) -> str:
+    # W is (in, out / group, *kernel): the group runs over the input channels.
+    return "n (g c) *!s, (g c) o *!k, (g o) -> n (g o) *!t"
+
+
+def _deform(node: NodeContext) -> str:
+    return "n (g c) *!s, (g o) c *!k, !n _ *!t, (g o), !n _ *!t -> n (g o) *!t"
+
+
+RULES = {
+    "Conv": rule("n (g c) *!s, (g o) c *!k, (g o) -> n (g o) *!t", "all", group="g", kinds={"g": "groups"}, added=(2,)),
+    "ConvTranspose": rule(_conv_transpose, "all", group="g", kinds={"g": "groups"}, added=(2,)),
+    "ConvInteger": rule("n (g c) *!s, (g o) c *!k, _, _ -> n (g o) *!t", "all", group="g", kinds={"g": "groups"}, added=(2,)),
+    "DeformConv": rule(_deform, "all", group="g", kinds={"g": "groups"}, added=(2,)),
+    "DepthToSpace": rule(
+        lambda node: (
+            "n (c !p !q) h w -> n c (h p) (w q)"
+            if node.attribute("mode", "DCR") == "CRD"
+            else "n (!p !q c) h w -> n c (h p) (w q)"
+        ),
+        "keep",
+        blocksize="p q",
+    ),
+    "SpaceToDepth": rule("n c (h !p) (w !q) -> n (p q c) h w", "keep", blocksize="p q"),
+}

@@ -1,0 +1,124 @@
+"""What a rule says besides the dimensions: sizes written in the graph, contractions, roles.
+
+Effects name their node by its (unique) name, so that they can be applied to any copy of the graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.dims import Dim
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One element of a shape-like value: the size of `dim` plus `offset`."""
+
+    dim: Dim
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InputSizes:
+    """Elements of integer input `index` are sizes; None marks those that stay as they are."""
+
+    node: str
+    index: int
+    entries: tuple[Entry | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeSizes:
+    """The integers of an attribute are sizes; `scalar` if it is one integer, not a list."""
+
+    node: str
+    attribute: str
+    entries: tuple[Entry | None, ...]
+    scalar: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReshapeTarget:
+    """The target of a Reshape from `before` to `after` (0 and -1 may stand for sizes)."""
+
+    node: str
+    before: tuple[Dim, ...]
+    after: tuple[Dim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSizes:
+    """The sizes of the pieces a Split makes, wherever its version keeps them."""
+
+    node: str
+    pieces: tuple[Dim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InputPositions:
+    """Integer input `index` (shape `positions.shape`) holds positions along `dim`; those removed vanish."""
+
+    node: str
+    index: int
+    dim: Dim
+    positions: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedAttribute:
+    """An attribute whose default depends on the size of `dim`: the pruned node keeps the original value."""
+
+    node: str
+    attribute: str
+    value: float
+    dim: Dim
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeOf:
+    """The node yields sizes of `dims` at run time (Shape, Size); readers must go on seeing the original ones."""
+
+    node: str
+    dims: tuple[Dim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """Slots of `dim` are summed over inputs `operands` (one for a reduction, two for a product)."""
+
+    node: str
+    dim: Dim
+    operands: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """Slots of `dim` share a mean or a variance: removing one changes the others a little."""
+
+    dim: Dim
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a dimension is to a user: "heads", "head-dim", "groups", "hidden", ..."""
+
+    dim: Dim
+    kind: str
+
+
+Effect = (
+    InputSizes
+    | AttributeSizes
+    | ReshapeTarget
+    | SplitSizes
+    | InputPositions
+    | PinnedAttribute
+    | ShapeOf
+    | Contraction
+    | Normalised
+    | Kind
+)

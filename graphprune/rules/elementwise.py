@@ -1,0 +1,74 @@
+"""Operators that work slot by slot, with numpy broadcasting."""
+
+from __future__ import annotations
+
+from graphprune.rules.context import NodeContext
+from graphprune.rules.rule import Rule, Zero, rule
+
+# f(0) = 0: a slot whose weights are zero stays zero.
+KEEP_ZERO = (
+    "Abs Asin Asinh Atan Atanh BitwiseNot Cast CastLike Ceil Celu Dropout Elu Erf Floor Gelu HardSwish Identity LeakyRelu "
+    "Mish Neg PRelu Relu Round Selu Shrink Sign Sin Sinh Softsign Sqrt Swish Tan Tanh ThresholdedRelu"
+).split()
+LIFT_ZERO = "Acos Acosh Clip Cos Cosh Exp HardSigmoid IsInf IsNaN Log Not Reciprocal Sigmoid Softplus".split()
+LIFT_PAIR = "Equal Greater GreaterOrEqual Less LessOrEqual Pow BitShift Xor Or BitwiseOr BitwiseXor Mod".split()
+
+
+def _broadcast(node: NodeContext) -> None:
+    """Every operand has the slot, or is stretched over it."""
+    dims = node.same([node.dims(k) for k in range(node.count()) if node.has(k)])
+    for index, shape in enumerate(node.output_shapes):
+        if shape is not None:
+            node.set(index, dims)
+
+
+def _unary(node: NodeContext) -> None:
+    """The first input's slots; what else is given (bounds, ratios) are scalars."""
+    for index, shape in enumerate(node.output_shapes):
+        if shape is not None:
+            node.set(index, node.dims(0))
+
+
+def _prelu(node: NodeContext) -> None:
+    """The slope stretches to the input, never the other way."""
+    node.same([node.dims(0), node.dims(1)])
+    node.set(0, node.dims(0))
+
+
+def _clip_zero(lower: float, upper: float) -> Zero:
+    return "keep" if lower <= 0 <= upper else "lift"
+
+
+def _table(names: list[str], relate: object, zero: Zero) -> dict[str, Rule]:
+    return {name: rule(relate, zero) for name in names}  # type: ignore[arg-type]
+
+
+RULES = {
+    **_table(KEEP_ZERO, _unary, "keep"),
+    **_table(LIFT_ZERO, _unary, "lift"),
+    **_table(LIFT_PAIR, _broadcast, "lift"),
+    **_table("Add Sub Sum Max Min Mean".split(), _broadcast, "any"),
+    **_table("Mul And BitwiseAnd".split(), _broadcast, "all"),
+    "Pow": rule(_broadcast, "lift", unmasked=(1,)),
+    "Div": rule(_broadcast, "divide", unmasked=(1,)),
+    "Where": rule(_broadcast, "any"),
+    "PRelu": rule(_prelu, "keep"),
+    "QuantizeLinear": rule("*d, _, _ -> *d", "lift"),  # replaced below: per-axis companions
+}
+
+
+def _quantize(node: NodeContext) -> None:
+    """Scales and zero points are scalars or run along one axis with the data."""
+    dims = list(node.dims(0))
+    if int(node.attribute("block_size", 0) or 0):
+        node.freeze(dims[node.axis(int(node.attribute("axis", 1)), len(dims))], f"quantised in blocks by {node.where}")
+    else:
+        axis = node.axis(int(node.attribute("axis", 1)), len(dims)) if dims else 0
+        for index in (1, 2):
+            if node.has(index) and node.rank(index) == 1 and node.shape(index)[0] != 1:
+                node.solver.unify(node.dims(index)[0], dims[axis])
+    node.set(0, dims)
+
+
+RULES["QuantizeLinear"] = rule(_quantize, "keep", unmasked=(1, 2))
+RULES["DequantizeLinear"] = rule(_quantize, "keep", unmasked=(2,))

@@ -1,0 +1,27 @@
+"""LSTM, GRU and RNN. W is (directions, gates * hidden, in), R is (directions, gates * hidden, hidden)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from graphprune.rules.context import NodeContext
+from graphprune.rules.rule import rule
+
+
+def _recurrent(gates: int, states: int) -> Callable[[NodeContext], str]:
+    def relate(node: NodeContext) -> str:
+        g, b = f"(!{gates} h)", f"(!{2 * gates} h)"
+        batch_first = bool(node.attribute("layout", 0))
+        x, y, state = ("b s i", "b s !r h", "b !r h") if batch_first else ("s b i", "s !r b h", "!r b h")
+        peephole = f", !r (!{gates - 1} h)" if states == 2 else ""
+        inputs = f"{x}, !r {g} i, !r {g} h, !r {b}, _" + f", {state}" * states + peephole
+        return f"{inputs} -> {y}" + f", {state}" * states
+
+    return relate
+
+
+RULES = {
+    "LSTM": rule(_recurrent(4, 2), "all", hidden_size="h", kinds={"h": "hidden"}, added=(3, 5, 6)),
+    "GRU": rule(_recurrent(3, 1), "all", hidden_size="h", kinds={"h": "hidden"}, added=(3, 5, 6)),
+    "RNN": rule(_recurrent(1, 1), "all", hidden_size="h", kinds={"h": "hidden"}, added=(3, 5, 6)),
+}

@@ -1,0 +1,101 @@
+"""Pooling and reductions: what is summed, what is averaged, what is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from graphprune.dims import Const, Dim
+from graphprune.rules.context import Barrier, NodeContext
+from graphprune.rules.rule import rule
+
+
+def _axes(node: NodeContext) -> list[int]:
+    rank = node.rank(0)
+    axes = node.ints(1, "axes")
+    if axes is None:
+        if node.has(1):
+            raise Barrier(f"the axes of {node.where} are computed at run time")
+        return [] if node.attribute("noop_with_empty_axes", 0) else list(range(rank))
+    if not axes and node.has(1):
+        return [] if node.attribute("noop_with_empty_axes", 0) else list(range(rank))
+    return [node.axis(a, rank) for a in axes]
+
+
+def _reduction(role: str) -> Callable[[NodeContext], None]:
+    def relate(node: NodeContext) -> None:
+        dims, axes = node.dims(0), _axes(node)
+        for axis in axes:
+            _role(node, dims[axis], role)
+        keep = bool(node.attribute("keepdims", 1))
+        node.set(0, _without(dims, axes, keep))
+
+    return relate
+
+
+def _role(node: NodeContext, dim: Dim, role: str) -> None:
+    if role == "sum":
+        node.contract(dim, 0)
+    elif role == "mean":
+        node.normalise(dim)
+    else:
+        node.freeze(dim, f"compared slot by slot by {node.where}")
+
+
+def _without(dims: tuple[Dim, ...], axes: list[int], keep: bool) -> list[Dim]:
+    if keep:
+        return [Const(1) if k in axes else d for k, d in enumerate(dims)]
+    return [d for k, d in enumerate(dims) if k not in axes]
+
+
+def _arg(node: NodeContext) -> None:
+    dims = node.dims(0)
+    axis = node.axis(int(node.attribute("axis", 0)), len(dims))
+    node.freeze(dims[axis], f"compared slot by slot by {node.where}")
+    node.set(0, _without(dims, [axis], bool(node.attribute("keepdims", 1))))
+
+
+def _along(default: int, why: str) -> Callable[[NodeContext], None]:
+    """One axis (from an older opset on all behind it) whose slots are told apart; shapes stay."""
+
+    def relate(node: NodeContext) -> None:
+        dims = node.dims(0)
+        if node.op in ("Softmax", "LogSoftmax", "Hardmax") and node.version < 13:
+            first = node.axis(int(node.attribute("axis", 1)), len(dims))
+            chosen = dims[first:]
+        else:
+            value = node.ints(1) if node.op == "CumSum" else [int(node.attribute("axis", default))]
+            if value is None:
+                raise Barrier(f"the axis of {node.where} is computed at run time")
+            chosen = (dims[node.axis(value[0], len(dims))],)
+        for dim in chosen:
+            node.freeze(dim, f"{why} {node.where}")
+        for index, shape in enumerate(node.output_shapes):
+            if shape is not None:
+                node.set(index, dims)
+
+    return relate
+
+
+def _top_k(node: NodeContext) -> None:
+    dims = list(node.dims(0))
+    axis = node.axis(int(node.attribute("axis", -1)), len(dims))
+    node.freeze(dims[axis], f"sorted by {node.where}")
+    for index, shape in enumerate(node.output_shapes):
+        if shape is not None:
+            node.set(index, [*dims[:axis], node.fixed(shape[axis]), *dims[axis + 1 :]])
+
+
+_POOL = "n c *!s -> n c *!t, n c *!t"
+
+RULES = {
+    **{op: rule(_POOL, "keep") for op in ("MaxPool", "AveragePool", "LpPool")},
+    **{op: rule("n c *!s -> n c *!t", "keep") for op in ("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")},
+    **{op: rule(_reduction("sum"), "keep") for op in ("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare")},
+    "ReduceMean": rule(_reduction("mean"), "keep"),
+    **{op: rule(_reduction("compare"), "keep") for op in ("ReduceMax", "ReduceMin")},
+    **{op: rule(_reduction("compare"), "lift") for op in ("ReduceProd", "ReduceLogSum", "ReduceLogSumExp")},
+    **{op: rule(_arg, "lift") for op in ("ArgMax", "ArgMin")},
+    **{op: rule(_along(-1, "compared slot by slot by"), "lift") for op in ("Softmax", "LogSoftmax", "Hardmax")},
+    "CumSum": rule(_along(0, "summed up slot by slot by"), "keep"),
+    "TopK": rule(_top_k, "lift"),
+}

@@ -1,0 +1,58 @@
+"""A rule: how the axes of one operator relate, in one line of notation or one function.
+
+Notation, one operand after the other, `inputs -> outputs`:
+
+    n, c, h      axes; the same name is the same dimension
+    (g c)        one axis that is the row-major product of g and c; (4 h) has a fixed factor
+    *s           any number of axes
+    !s           frozen: removing a slot here would change what the operator means
+    ~d           normalised: slots share a statistic, removal is only approximate
+    _            an axis that nothing is said about
+
+A name that occurs in inputs but in no output is contracted. `group="g"` says that the attribute
+`group` holds the size of g (several names: of each). `kinds={"h": "heads"}` names a dimension for users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from graphprune.rules.context import NodeContext
+
+# What the outputs hold in a slot whose weights are all zero, given what the inputs hold there:
+Zero = Literal[
+    "keep",  # zero stays zero (moves and functions with f(0) = 0); several inputs: all must be zero
+    "any",  # zero if every operand has the slot and is zero (addition)
+    "all",  # zero if some operand has the slot and is zero (multiplication)
+    "value",  # what the third operand holds (attention: the values)
+    "divide",  # zero if the first operand is zero; a zero divisor makes it undefined
+    "lift",  # some finite value
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How an operator treats its axes."""
+
+    relate: str | Callable[[NodeContext], str | None]
+    zero: Zero = "lift"
+    sizes: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    unmasked: frozenset[int] = frozenset()  # inputs whose weights must not be zeroed by the oracle: divisors
+    added: frozenset[int] = frozenset()  # inputs that are added to the result: biases, initial states
+
+
+def rule(
+    relate: str | Callable[[NodeContext], str | None],
+    zero: Zero = "lift",
+    *,
+    kinds: Mapping[str, str] | None = None,
+    unmasked: tuple[int, ...] = (),
+    added: tuple[int, ...] = (),
+    **sizes: str,
+) -> Rule:
+    """A `Rule`; keyword arguments are attributes that hold the size of a name."""
+    return Rule(relate, zero, sizes, kinds or {}, frozenset(unmasked), frozenset(added))

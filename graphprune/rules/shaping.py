@@ -1,0 +1,296 @@
+"""Operators that only move, regroup, repeat or drop slots, and those that speak of shapes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from graphprune.dims import Atom, Const, Dim, Sum, add, multiply
+from graphprune.dims.expr import take
+from graphprune.rules.context import Barrier, NodeContext, prefix
+from graphprune.rules.effects import Entry, InputPositions, ReshapeTarget, ShapeOf, SplitSizes
+from graphprune.rules.rule import rule
+
+
+def _transpose(node: NodeContext) -> None:
+    dims = node.dims(0)
+    order = node.attribute("perm")
+    node.set(0, [dims[int(k)] for k in order] if order is not None else reversed(dims))
+
+
+def _regroup(node: NodeContext) -> None:
+    """Squeeze, Unsqueeze and Flatten: the shape follows from the input's by itself."""
+    node.set(0, node.reshaped(node.dims(0), node.out_shape()))
+
+
+def _reshape(node: NodeContext) -> None:
+    before = node.dims(0)
+    after = node.reshaped(before, node.out_shape())
+    for axis, dim in enumerate(after):
+        if node.is_dynamic(axis) and not isinstance(dim, Atom | Const) and isinstance(node.solver.resolve(dim), Sum):
+            node.freeze(dim, f"joined to an axis of changing size by {node.where}")
+    node.say(ReshapeTarget(node.name, before, after))
+    node.set(0, after)
+
+
+def _expand(node: NodeContext) -> None:
+    """Axes of size 1 become new dimensions: repeats that may be cut, if their number is a constant."""
+    dims, shape = node.dims(0), node.out_shape()
+    dims = (*[Const(1)] * (len(shape) - len(dims)), *dims)
+    out: list[Dim] = []
+    for axis, (dim, size) in enumerate(zip(dims, shape, strict=True)):
+        if dim.size == size:
+            out.append(dim)
+        elif node.is_dynamic(axis):
+            out.append(node.fixed(size))
+        else:
+            out.append(node.solver.fresh(size))
+    wanted = node.value(1)
+    count = len(shape) if wanted is None else int(np.size(wanted))
+    entries: list[Dim | None] = list(out[len(shape) - count :])
+    if wanted is not None:
+        entries = [None if int(v) in (1, -1) else e for v, e in zip(np.ravel(wanted), entries, strict=True)]
+    node.sizes_input(1, entries)
+    node.set(0, out)
+
+
+def _constant_of_shape(node: NodeContext) -> None:
+    out = [
+        node.fixed(s) if node.is_dynamic(k) or s == 1 else node.solver.fresh(s) for k, s in enumerate(node.out_shape())
+    ]
+    if out:
+        node.sizes_input(0, out)
+    node.set(0, out)
+
+
+def _tile(node: NodeContext) -> None:
+    dims, shape = node.dims(0), node.out_shape()
+    out: list[Dim] = []
+    entries: list[Dim | None] = []
+    for axis, (dim, size) in enumerate(zip(dims, shape, strict=True)):
+        if dim.size == size:
+            out.append(dim)
+            entries.append(None)
+        elif dim.size == 1 and not node.is_dynamic(axis):
+            out.append(node.solver.fresh(size))
+            entries.append(out[-1])
+        else:
+            repeats = node.fixed(size // dim.size, f"repeats made by {node.where}")
+            out.append(multiply([repeats, dim]))
+            entries.append(None)
+    node.sizes_input(1, entries)
+    node.set(0, out)
+
+
+def _concat(node: NodeContext) -> None:
+    operands = [node.dims(k) for k in range(node.count()) if node.has(k)]
+    axis = node.axis(int(node.attribute("axis", 0)), len(operands[0]))
+    rest = node.same([(*d[:axis], Const(1), *d[axis + 1 :]) for d in operands])
+    node.set(0, [*rest[:axis], add(node.solver.resolve(d[axis]) for d in operands), *rest[axis + 1 :]])
+
+
+def _split(node: NodeContext) -> None:
+    dims = list(node.dims(0))
+    axis = node.axis(int(node.attribute("axis", 0)), len(dims))
+    sizes = [node.out_shape(k)[axis] for k in range(len(node.output_shapes))]
+    if sum(sizes) != dims[axis].size:
+        raise Barrier(f"the pieces of {node.where} do not add up")
+    pieces = node.pieces(dims[axis], sizes)
+    for index, piece in enumerate(pieces):
+        node.set(index, [*dims[:axis], piece, *dims[axis + 1 :]])
+    if not any(node.is_dynamic(axis, k) for k in range(len(sizes))):
+        node.say(SplitSizes(node.name, tuple(pieces)))
+
+
+def _slice(node: NodeContext) -> None:
+    dims, shape = list(node.dims(0)), node.out_shape()
+    rank = len(dims)
+    starts, ends = node.ints(1, "starts"), node.ints(2, "ends")
+    axes = node.ints(3, "axes")
+    steps = node.ints(4) if node.has(4) else None
+    if axes is None:
+        if node.has(3):
+            raise Barrier(f"the axes of {node.where} are computed at run time")
+        axes = list(range(len(starts) if starts is not None else rank))
+    begin: list[Entry | Dim | None] = [None] * len(axes)
+    stop: list[Entry | Dim | None] = [None] * len(axes)
+    for k, raw in enumerate(axes):
+        axis = node.axis(raw, rank)
+        dim = dims[axis]
+        if dim.size == shape[axis] and (steps is None or steps[k] == 1):
+            continue
+        if starts is None or ends is None or (node.has(4) and steps is None) or node.is_dynamic(axis):
+            node.freeze(dim, f"cut at a place computed at run time by {node.where}")
+            dims[axis] = node.fixed(shape[axis])
+            continue
+        step = steps[k] if steps else 1
+        dims[axis], begin[k], stop[k] = _slice_axis(node, dim, starts[k], ends[k], step)
+    if any(e is not None for e in (*begin, *stop)):
+        if node.has(1):
+            node.sizes_input(1, begin)
+            node.sizes_input(2, stop)
+        else:
+            node.sizes_attribute("starts", begin)
+            node.sizes_attribute("ends", stop)
+    node.set(0, dims)
+
+
+def _slice_axis(
+    node: NodeContext, dim: Dim, start: int, end: int, step: int
+) -> tuple[Dim, Entry | None, Entry | None]:
+    """What is taken, and where it starts and ends in terms of dimensions."""
+    first, last, step = slice(start, end, step).indices(dim.size)
+    index = np.arange(first, last, step)
+    if isinstance(dim, Const):
+        return Const(len(index), dim.why), None, None
+    if step == 1:
+        before, taken = node.middle(dim, first, last)
+        return taken, prefix(before), prefix(before, taken)
+    if step == -1 and len(index) == dim.size:  # reversed: any subset may stay
+        return take(node.solver.resolve(dim), index), Entry(dim, -1), None
+    if step > 1 and dim.size % step == 0 and first < step and len(index) == dim.size // step:
+        rows, inner = node.solver.factor(dim, dim.size // step)
+        node.freeze(inner, f"every {step}th slot is taken by {node.where}")
+        return node.solver.resolve(rows), None, prefix(dim)
+    node.freeze(dim, f"every {abs(step)}th slot of a part is taken by {node.where}")
+    return Const(len(index), f"taken with steps by {node.where}"), None, None
+
+
+def _gather(node: NodeContext) -> None:
+    dims = list(node.dims(0))
+    axis = node.axis(int(node.attribute("axis", 0)), len(dims))
+    index, where = node.value(1), node.dims(1)
+    dim = dims[axis]
+    if index is None or index.ndim > 1:
+        node.freeze(dim, f"looked up with an index {'computed at run time' if index is None else 'table'} by {node.where}")
+        node.set(0, [*dims[:axis], *where, *dims[axis + 1 :]])
+        return
+    picked = np.where(index < 0, index + dim.size, index).astype(np.int64)
+    taken = _taken(node, dim, np.ravel(picked))
+    node.say(InputPositions(node.name, 1, dim, picked))
+    node.set(0, [*dims[:axis], *([taken] if index.ndim else []), *dims[axis + 1 :]])
+
+
+def _taken(node: NodeContext, dim: Dim, index: np.ndarray) -> Dim:  # type: ignore[type-arg]
+    """Runs of neighbours become pieces of a concatenation; a wild order is kept as an index."""
+    if isinstance(dim, Const):
+        return Const(len(index), dim.why)
+    if len(index) == 1 and not isinstance(dim, Atom):
+        node.freeze(dim, f"one slot is picked by {node.where}")
+        return Const(1, f"picked by {node.where}")
+    ends = np.flatnonzero(np.diff(index) != 1) + 1
+    runs = np.split(index, ends)
+    if len(runs) > 16:
+        return take(node.solver.resolve(dim), index)
+    for run in runs:  # refine first: later cuts move earlier pieces
+        node.middle(dim, int(run[0]), int(run[-1]) + 1)
+    return add(node.middle(dim, int(run[0]), int(run[-1]) + 1)[1] for run in runs)
+
+
+def _pad(node: NodeContext) -> None:
+    """Constant padding adds new slots at both ends of an axis; they may be cut like any other."""
+    dims, shape = list(node.dims(0)), node.out_shape()
+    amounts = node.ints(1, "pads")
+    axes = node.ints(3) if node.has(3) else list(range(len(dims)))
+    constant = node.attribute("mode", "constant") in ("constant", b"constant")
+    if amounts is None or axes is None:
+        for axis, dim in enumerate(dims):
+            if dim.size != shape[axis] or amounts is None:
+                node.freeze(dim, f"padded by an amount computed at run time by {node.where}")
+        node.set(0, [d if d.size == s else node.fixed(s) for d, s in zip(dims, shape, strict=True)])
+        return
+    axes = [node.axis(a, len(dims)) for a in axes]
+    entries: list[Dim | None] = [None] * len(amounts)
+    for k, axis in enumerate(axes):
+        before, after = amounts[k], amounts[k + len(axes)]
+        dim = dims[axis]
+        if not before and not after:
+            continue
+        if not constant or before < 0 or after < 0 or not dim.atoms:
+            node.freeze(dim, f"padded by {node.where}")
+            dims[axis] = node.fixed(shape[axis])
+            continue
+        ends = [node.solver.fresh(n) if n else Const(0) for n in (before, after)]
+        entries[k], entries[k + len(axes)] = ends[0], ends[1]
+        dims[axis] = add([ends[0], dim, ends[1]])
+    if any(e is not None for e in entries):
+        node.sizes_input(1, entries) if node.has(1) else node.sizes_attribute("pads", entries)
+    node.set(0, dims)
+
+
+def _resize(node: NodeContext) -> None:
+    """Axes that keep their size pass through; the others are spatial."""
+    dims, shape = node.dims(0), node.out_shape()
+    sizes = 3 if node.op == "Resize" and node.version >= 11 else None
+    out: list[Dim] = []
+    for dim, size in zip(dims, shape, strict=True):
+        if dim.size == size:
+            out.append(dim)
+        else:
+            node.freeze(dim, f"resized by {node.where}")
+            out.append(node.fixed(size, f"a spatial axis of {node.where}"))
+    if sizes is not None and node.has(sizes):
+        axes = node.attribute("axes")
+        listed = range(len(dims)) if axes is None else [node.axis(int(a), len(dims)) for a in axes]
+        node.sizes_input(sizes, [dims[k] if dims[k].size == shape[k] else None for k in listed])
+    node.set(0, out)
+
+
+def _shape(node: NodeContext) -> None:
+    dims = node.dims(0)
+    if node.op == "Shape":
+        start, end, _ = slice(node.attribute("start"), node.attribute("end")).indices(len(dims))
+        dims = dims[start:end]
+    node.say(ShapeOf(node.name, tuple(dims)))
+    node.set(0, [node.fixed(s) for s in node.out_shape()])
+
+
+def _separate(node: NodeContext) -> None:
+    """Outputs that have nothing to do with slots: ranges, counters, random numbers."""
+    for index, shape in enumerate(node.output_shapes):
+        if shape is not None:
+            node.set(index, [node.fixed(s) for s in shape])
+
+
+def _triangle(node: NodeContext) -> None:
+    *batch, rows, columns = node.dims(0)
+    for dim in (rows, columns):
+        node.freeze(dim, f"positions are compared by {node.where}")
+    node.set(0, [*batch, rows, columns])
+
+
+def _grid_sample(node: NodeContext) -> str:
+    return "n c *!s, n *!t _ -> n c *!t"
+
+
+def _one_hot(node: NodeContext) -> None:
+    dims, shape = list(node.dims(0)), node.out_shape()
+    axis = node.axis(int(node.attribute("axis", -1)), len(shape))
+    node.set(0, [*dims[:axis], node.fixed(shape[axis], f"classes told apart by {node.where}"), *dims[axis:]])
+
+
+RULES = {
+    "Transpose": rule(_transpose, "keep"),
+    "Squeeze": rule(_regroup, "keep"),
+    "Unsqueeze": rule(_regroup, "keep"),
+    "Flatten": rule(_regroup, "keep"),
+    "Reshape": rule(_reshape, "keep"),
+    "Expand": rule(_expand, "keep"),
+    "ConstantOfShape": rule(_constant_of_shape, "keep"),
+    "Tile": rule(_tile, "keep"),
+    "Concat": rule(_concat, "keep"),
+    "Split": rule(_split, "keep"),
+    "Slice": rule(_slice, "keep"),
+    "Gather": rule(_gather, "keep"),
+    "Pad": rule(_pad, "keep"),
+    "Resize": rule(_resize, "keep"),
+    "Upsample": rule(_resize, "keep"),
+    "Shape": rule(_shape, "lift"),
+    "Size": rule(_shape, "lift"),
+    "GridSample": rule(_grid_sample, "keep"),
+    "RoiAlign": rule("n c *!s, m _, m -> m c *!t", "keep"),
+    "MaxRoiPool": rule("n c *!s, m _ -> m c *!t", "keep"),
+    "Trilu": rule(_triangle, "keep"),
+    "OneHot": rule(_one_hot, "lift"),
+    "Range": rule(_separate, "lift"),
+    **{op: rule(_separate, "lift") for op in ("Constant", "RandomNormal", "RandomUniform", "Multinomial")},
+}

@@ -1,0 +1,48 @@
+"""All rules in one read-only mapping, and the declared barriers with their reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from graphprune.rules import attention, conv, elementwise, matmul, norm, recurrent, reduce, shaping
+from graphprune.rules.rule import Rule
+
+FAMILIES = (attention, conv, elementwise, matmul, norm, recurrent, reduce, shaping)
+
+BARRIERS: Mapping[str, str] = MappingProxyType(
+    {
+        "If": "its branches are not followed yet",
+        "Loop": "its body is not followed yet",
+        "Scan": "its body is not followed yet",
+        "NonZero": "its output depends on values",
+        "Compress": "its output depends on values",
+        "Unique": "its output depends on values",
+        "NonMaxSuppression": "its output depends on values",
+        "GatherElements": "slots are picked by values",
+        "GatherND": "slots are picked by values",
+        "ScatterND": "slots are written by index",
+        "ScatterElements": "slots are written by index",
+        "Scatter": "slots are written by index",
+        "DFT": "every slot depends on all others",
+        "STFT": "every slot depends on all others",
+    }
+)
+
+
+def _build() -> dict[str, Rule]:
+    found: dict[str, Rule] = {}
+    for family in FAMILIES:
+        for op, rule in family.RULES.items():
+            if op in found:
+                raise RuntimeError(f"two rules for {op}")
+            found[op] = rule
+    return found
+
+
+RULES: Mapping[str, Rule] = MappingProxyType(_build())
+
+
+def find_rule(domain: str, op: str) -> Rule | None:
+    """The rule of an operator of the default domain, or None: a barrier."""
+    return RULES.get(op) if domain in ("", "ai.onnx") else None

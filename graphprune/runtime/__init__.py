@@ -1,0 +1,38 @@
+"""ONNX Runtime as graphprune uses it: open, feed, record shapes, time.
+
+    ort.py          the one door to the runtime, and its errors in one line
+    storage.py      models on disk for the runtime, which is always given a path
+    session.py      Session: named arrays in, named arrays out
+    dimensions.py   the free dimensions of the inputs
+    consumers.py    what the readers of an input say about its sizes
+    sizes.py        which sizes to try; stale.py: those that an exporter left in the graph
+    meaning.py      what whole-number inputs index; feeds.py: random inputs
+    positions.py    which operator inputs are sizes rather than data
+    probe.py        exposes shapes; record.py: two runs -> recording.py; infer.py: without a run
+    latency.py      sessions timed in turns
+    environment.py  machine and versions
+
+Only `ort.py` imports onnxruntime, and only when a session is opened.
+"""
+
+from graphprune.runtime.environment import Environment, environment
+from graphprune.runtime.feeds import choose_sizes, free_dimensions, random_feeds
+from graphprune.runtime.latency import interleaved, median
+from graphprune.runtime.record import record
+from graphprune.runtime.recording import Recording
+from graphprune.runtime.session import Port, Session, open_session
+
+__all__ = [
+    "Environment",
+    "Port",
+    "Recording",
+    "Session",
+    "choose_sizes",
+    "environment",
+    "free_dimensions",
+    "interleaved",
+    "median",
+    "open_session",
+    "random_feeds",
+    "record",
+]

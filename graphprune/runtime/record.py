@@ -1,0 +1,221 @@
+"""Records the shape of every tensor of a model by running it twice, at different free sizes.
+
+A size that is the same in both runs is static. Where the model cannot run (an operator of its own, no
+ONNX Runtime, weights larger than memory) static inference takes over, and the recording says so.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from graphprune.errors import ModelError, RuntimeMissingError
+from graphprune.runtime import storage
+from graphprune.runtime.dimensions import Key, Sizes, input_shape, real_inputs
+from graphprune.runtime.feeds import random_feeds
+from graphprune.runtime.infer import infer_shapes
+from graphprune.runtime.positions import SHAPE_POSITIONS
+from graphprune.runtime.probe import Probes, add_probes, plan_probes, without
+from graphprune.runtime.recording import Array, Recording, Shapes, frozen
+from graphprune.runtime.session import Session, open_session
+from graphprune.runtime.sizes import choose_sizes
+
+_MOST_VALUES = 4096
+_MOST_RETRIES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One successful run: what went in and what came out."""
+
+    sizes: Sizes
+    feeds: Mapping[str, Array]
+    shapes: Shapes
+    values: Mapping[str, Array]
+
+
+def record(model: ir.Model, seed: int = 0) -> Recording:
+    """The concrete shape of every tensor of the main graph of `model`, at two sizes.
+
+    Args:
+        model: a model with unique tensor names; it is not changed.
+        seed: of the random inputs.
+
+    Raises:
+        ModelError: even the sizes of the inputs cannot be determined.
+    """
+    try:
+        _check_memory(model)
+        with _open_probed(model) as (session, probes):
+            return _watched(model, session, probes, seed)
+    except (ModelError, RuntimeMissingError) as error:
+        return _inferred(model, f"shapes are inferred, not measured: {error}")
+
+
+def _check_memory(model: ir.Model) -> None:
+    """Refuse to run what would not fit; the runtime would be killed rather than complain."""
+    needed, there = storage.weight_bytes(model), _free_memory()
+    if there is not None and needed > there:
+        raise ModelError(f"the weights take {needed >> 20} MiB, of memory {there >> 20} MiB are free")
+
+
+def _free_memory() -> int | None:
+    """Bytes of memory that are available, or None where the system does not say."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        return None
+    return None
+
+
+@contextmanager
+def _open_probed(model: ir.Model) -> Iterator[tuple[Session, Probes]]:
+    """A session of `model` in which every tensor's shape is an output."""
+    folder = storage.private_folder()
+    try:
+        path = storage.write_model(model, folder, external=True)
+        bare = path.read_bytes()
+        probes = plan_probes(model)
+        for _ in range(_MOST_RETRIES):
+            path.write_bytes(bare)
+            add_probes(path, probes)
+            try:
+                session = open_session(path, optimise=False, lean=True)
+                break
+            except ModelError as error:
+                fewer = without(probes, str(error))
+                if fewer is None:
+                    raise
+                probes = fewer
+        else:
+            raise ModelError("too many tensors of the model have no shape")
+        with session:
+            yield session, probes
+    finally:
+        storage.remove_folder(folder)
+
+
+def _watched(model: ir.Model, session: Session, probes: Probes, seed: int) -> Recording:
+    """Run at the first pair of sizes that the model accepts."""
+    done: dict[tuple[tuple[Key, int], ...], _Run | ModelError] = {}
+
+    def attempt(sizes: Sizes, seed: int) -> _Run | ModelError:
+        key = tuple(sizes.items())
+        if key not in done:
+            try:
+                done[key] = _run(model, session, probes, sizes, seed)
+            except ModelError as error:
+                done[key] = error
+        return done[key]
+
+    for first_sizes, second_sizes in choose_sizes(model):
+        first = attempt(first_sizes, seed)
+        if isinstance(first, _Run):
+            # Other numbers the second time, so that what depends on data shows.
+            second = attempt(second_sizes, seed + 1)
+            if isinstance(second, _Run):
+                note = _note(first, second)
+                return _recording(model, probes, first, second, note)
+    runs = [outcome for outcome in done.values() if isinstance(outcome, _Run)]
+    if runs:
+        return _recording(model, probes, runs[0], runs[0], "the model ran at one size only")
+    raise next(outcome for outcome in done.values() if isinstance(outcome, ModelError))
+
+
+def _note(first: _Run, second: _Run) -> str:
+    """Which free dimensions had to have the same size in both runs."""
+    same = [str(key) for key in first.sizes if first.sizes[key] == second.sizes[key]]
+    return f"recorded at one size of {', '.join(same)}" if same else ""
+
+
+def _run(model: ir.Model, session: Session, probes: Probes, sizes: Sizes, seed: int) -> _Run:
+    feeds = random_feeds(model, sizes, seed)
+    found = session.run(feeds, probes.outputs)
+    shapes = {
+        name: tuple(found[output].tolist()) for name, output in probes.shapes.items() if output in found
+    }
+    values = {name: found[name] for name in probes.values if name in found}
+    shapes |= {name: value.shape for name, value in values.items()}
+    return _Run(
+        sizes, feeds, shapes, {name: value for name, value in values.items() if _is_shape_like(value)}
+    )
+
+
+def _is_shape_like(value: Array) -> bool:
+    return value.size <= _MOST_VALUES and value.dtype.kind in "iubf"
+
+
+def _recording(model: ir.Model, probes: Probes, first: _Run, second: _Run, note: str) -> Recording:
+    stored, constants = _stored(model)
+    return Recording(
+        shapes=frozen({**stored, **_input_shapes(model, first.sizes), **first.shapes}),
+        second=frozen({**stored, **_input_shapes(model, second.sizes), **second.shapes}),
+        values=frozen({**constants, **_fed(model, first.feeds), **first.values}),
+        values_second=frozen({**constants, **_fed(model, second.feeds), **second.values}),
+        shape_only=probes.shape_only | frozenset(constants),
+        feeds=frozen(first.feeds),
+        sizes=frozen(first.sizes),
+        sizes_second=frozen(second.sizes),
+        method="run",
+        note=note,
+    )
+
+
+def _inferred(model: ir.Model, note: str) -> Recording:
+    """A recording by static inference at the first pair of sizes."""
+    first, second = next(choose_sizes(model))
+    stored, constants = _stored(model)
+    return Recording(
+        shapes=frozen({**stored, **infer_shapes(model, first)}),
+        second=frozen({**stored, **infer_shapes(model, second)}),
+        values=frozen(constants),
+        values_second=frozen(constants),
+        shape_only=plan_probes(model).shape_only | frozenset(constants),
+        feeds=MappingProxyType({}),
+        sizes=frozen(first),
+        sizes_second=frozen(second),
+        method="inference",
+        note=note,
+    )
+
+
+def _input_shapes(model: ir.Model, sizes: Sizes) -> dict[str, tuple[int, ...]]:
+    return {str(value.name): input_shape(value, sizes) for value in real_inputs(model)}
+
+
+def _stored(model: ir.Model) -> tuple[dict[str, tuple[int, ...]], dict[str, Array]]:
+    """Shapes of all initializers, and the values of those that are read as a shape."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    values: dict[str, Array] = {}
+    for name, value in model.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is None:
+            continue
+        shapes[name] = tuple(tensor.shape.numpy())
+        if tensor.size <= _MOST_VALUES and tensor.dtype != ir.DataType.STRING and _read_as_shape(value):
+            values[name] = np.asarray(tensor.numpy())
+    return shapes, values
+
+
+def _fed(model: ir.Model, feeds: Mapping[str, Any]) -> dict[str, Array]:
+    """The inputs that are read as a shape."""
+    inputs = {str(value.name): value for value in real_inputs(model)}
+    return {
+        name: array
+        for name, array in feeds.items()
+        if array.ndim <= 1 and array.size <= _MOST_VALUES and _read_as_shape(inputs[name])
+    }
+
+
+def _read_as_shape(value: ir.Value) -> bool:
+    return any(position in SHAPE_POSITIONS.get(node.op_type, ()) for node, position in value.uses())
+
+
+__all__ = ["Recording", "record"]

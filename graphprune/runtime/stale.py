@@ -1,0 +1,30 @@
+"""Sizes that an exporter wrote into the graph as constants, although it declared them free.
+
+A model traced with a sequence of 12 may reshape to 12 for ever after. It then runs at that size alone,
+and only its own constants tell which it is.
+"""
+
+from collections import Counter
+
+import onnx_ir as ir
+
+from graphprune.runtime.consumers import stored_numbers
+
+_READERS = frozenset({"Reshape", "Expand", "Concat", "Slice", "Tile", "ConstantOfShape"})
+_LARGEST = 4096
+_LONGEST_SHAPE = 8
+
+
+def stale_sizes(model: ir.Model, most: int = 8) -> tuple[int, ...]:
+    """Numbers above one in the graph's constant shapes, the most frequent first."""
+    counts: Counter[int] = Counter()
+    for node in model.graph:
+        if node.op_type not in _READERS:
+            continue
+        for value in node.inputs:
+            if value is None or value.dtype not in (None, ir.DataType.INT64):
+                continue
+            numbers = stored_numbers(value, _LONGEST_SHAPE)
+            if numbers is not None and numbers.dtype.kind == "i":
+                counts.update({int(number) for number in numbers.reshape(-1) if 1 < number <= _LARGEST})
+    return tuple(number for number, _ in counts.most_common(most))

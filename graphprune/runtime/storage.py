@@ -1,0 +1,101 @@
+"""Writes a model into a private folder, for ONNX Runtime, which is always handed a path.
+
+A serialized model may not exceed 2 GB, and holding one in memory costs its weights twice over. A file
+with the weights beside it costs neither: tensors are streamed to it one at a time.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx_ir as ir
+
+MODEL_FILE = "model.onnx"
+WEIGHTS_FILE = "graphprune-weights.data"
+
+_EXTERNAL_ABOVE = 1_500_000_000
+# Below this, copying external weights is quicker than thinking about it.
+_LINK_ABOVE = 64_000_000
+
+
+def private_folder() -> Path:
+    """A new temporary folder that only this user can read."""
+    return Path(tempfile.mkdtemp(prefix="graphprune-"))
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove `folder` and all in it; never fails, as it also runs while the interpreter ends."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def initializers(model: ir.Model) -> Iterator[ir.TensorProtocol]:
+    """Every stored tensor of the main graph and of all bodies, once per place."""
+    for graph in (model.graph, *model.graph.subgraphs()):
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                yield value.const_value
+
+
+def weight_bytes(model: ir.Model) -> int:
+    """Bytes of all stored tensors, without reading any."""
+    return sum(tensor.nbytes for tensor in initializers(model))
+
+
+def write_model(model: ir.Model, folder: Path, *, external: bool = False) -> Path:
+    """Write `model` into `folder` and return the path of the model file.
+
+    Args:
+        model: stays as it is; lazily mapped weights stay lazily mapped.
+        folder: an existing folder of our own.
+        external: put weights beside the model file even if they would fit into it, which keeps the
+            model file itself small.
+    """
+    path = folder / MODEL_FILE
+    if _link_external(model, folder):
+        ir.save(model, path)
+    elif external or weight_bytes(model) > _EXTERNAL_ABOVE:
+        ir.save(model, path, external_data=WEIGHTS_FILE, size_threshold_bytes=1024)
+    else:
+        ir.save(_inlined(model), path)
+    return path
+
+
+def _inlined(model: ir.Model) -> ir.Model:
+    """`model`, or a copy of it in which external tensors are read; small ones only come here."""
+    mapped = [tensor for tensor in initializers(model) if isinstance(tensor, ir.ExternalTensor)]
+    if not mapped:
+        return model
+    copy = model.clone()
+    for graph in (copy.graph, *copy.graph.subgraphs()):
+        for value in graph.initializers.values():
+            tensor = value.const_value
+            if isinstance(tensor, ir.ExternalTensor):
+                value.const_value = ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=tensor.name)
+    return copy
+
+
+def _link_external(model: ir.Model, folder: Path) -> bool:
+    """Hard-link the files of external weights into `folder`; False when they must be copied.
+
+    ONNX Runtime follows no symbolic link out of the model's folder, so a hard link is the only way
+    to lend it tens of gigabytes without a copy. It needs one file system and one base folder.
+    """
+    mapped = [tensor for tensor in initializers(model) if isinstance(tensor, ir.ExternalTensor)]
+    inline = weight_bytes(model) - sum(tensor.nbytes for tensor in mapped)
+    if not mapped or sum(tensor.nbytes for tensor in mapped) < _LINK_ABOVE or inline > _EXTERNAL_ABOVE:
+        return False
+    sources = {str(tensor.location): Path(tensor.path).resolve() for tensor in mapped}
+    if any(sources[str(tensor.location)] != Path(tensor.path).resolve() for tensor in mapped):
+        return False
+    if any(Path(place).is_absolute() or ".." in Path(place).parts for place in sources):
+        return False
+    try:
+        for place, source in sources.items():
+            target = folder / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(source, target)
+    except OSError:
+        return False
+    return True

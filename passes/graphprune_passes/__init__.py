@@ -1,0 +1,2 @@
+"""The passes graphprune ships: criteria and allocations."""
+PASSES: tuple[()] = ()
