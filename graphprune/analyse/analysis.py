@@ -107,6 +107,11 @@ class Analysis:
         return {g.key: g for g in self.groups}
 
     @cached_property
+    def atom_sizes(self) -> Mapping[int, int]:
+        """Number of slots of every atom that occurs anywhere."""
+        return {a: _size_in(d, a) for dims in self.dims.values() for d in dims for a in d.atoms}
+
+    @cached_property
     def graph(self) -> nx.Graph:
         """The coupled groups as a graph.
 
@@ -185,6 +190,10 @@ class _Analyser:
         except Barrier as barrier:
             self._block(node, str(barrier))
             return
+        for index in context.unread():
+            for dim in self.dims.get(node.inputs[index], ()):
+                self.solver.freeze(dim, f"a parameter of {context.where}")
+                context.kind(dim, "parameter")
         self.effects += context.effects
         for name, dims in zip(node.outputs, context.outputs, strict=True):
             if name and dims is not None:
@@ -367,7 +376,7 @@ def _groups(
             outer.get(atom, ()),
         )
         for atom, found in members.items()
-        if any(weights[m.weight].floating for m in found)
+        if any(weights[m.weight].floating for m in found) and kinds[atom] not in ("kernel", "parameter")
     )
 
 

@@ -25,7 +25,7 @@ class Editor:
 
     def constant(self, value: NDArray[np.generic], name: str) -> ir.Value:
         """A new initializer."""
-        tensor = ir.Tensor(np.ascontiguousarray(value), name=self.unique(name))
+        tensor = ir.Tensor(np.array(value, order="C"), name=self.unique(name))
         made = ir.Value(
             name=tensor.name,
             shape=ir.Shape(value.shape),

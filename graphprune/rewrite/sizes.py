@@ -161,7 +161,11 @@ def _input_sizes(editor: Editor, analysis: Analysis, keeps: Keeps, effect: Input
         made = np.array(fresh, dtype=old.dtype).reshape(old.shape)
         editor.set_input(node, effect.index, editor.constant(made, f"{effect.node}_sizes"))
         return
-    ratios = [_entry_ratio(e, keeps) for e in effect.entries]
+    # What is not the size itself (1 or -1: "as it is") stays.
+    ratios = [
+        _entry_ratio(e, keeps) if e is not None and v == e.dim.size else Fraction(1)
+        for v, e in zip(flat, effect.entries, strict=True)
+    ]
     editor.set_input(node, effect.index, _scaled(editor, value, ratios, node))
 
 

@@ -55,6 +55,7 @@ class NodeContext:
         self.outputs: list[tuple[Dim, ...] | None] = [None] * len(output_shapes)
         self.solver = solver
         self.effects: list[Effect] = []
+        self._read: set[int] = set()
 
     @property
     def where(self) -> str:
@@ -77,6 +78,7 @@ class NodeContext:
 
     def dims(self, index: int) -> tuple[Dim, ...]:
         """The dimensions of input `index`; a barrier if its shape is unknown."""
+        self._read.add(index)
         dims = self._inputs[index] if self.has(index) else None
         if dims is None:
             raise Barrier(f"the shape of input {index} of {self.where} is unknown")
@@ -159,6 +161,10 @@ class NodeContext:
     def sizes_attribute(self, attribute: str, entries: Sequence[Entry | Dim | None], *, scalar: bool = False) -> None:
         """The integers of an attribute are sizes."""
         self.say(AttributeSizes(self.name, attribute, _entries(entries), scalar))
+
+    def unread(self) -> list[int]:
+        """Inputs whose dimensions the rule did not ask for: parameters, not data."""
+        return [k for k in range(self.count()) if k not in self._read]
 
     # -- common moves -------------------------------------------------------------------------
 

@@ -14,10 +14,10 @@ def _deform(node: NodeContext) -> str:
 
 
 RULES = {
-    "Conv": rule("n (g c) *!s, (g o) c *!k, (g o) -> n (g o) *!t", "all", group="g", kinds={"g": "groups"}, added=(2,)),
-    "ConvTranspose": rule(_conv_transpose, "all", group="g", kinds={"g": "groups"}, added=(2,)),
-    "ConvInteger": rule("n (g c) *!s, (g o) c *!k, _, _ -> n (g o) *!t", "all", group="g", kinds={"g": "groups"}, added=(2,)),
-    "DeformConv": rule(_deform, "all", group="g", kinds={"g": "groups"}, added=(2,)),
+    "Conv": rule("n (g c) *!s, (g o) c *!k, (g o) -> n (g o) *!t", "all", group="g", kinds={"g": "groups", "k": "kernel"}, added=(2,)),
+    "ConvTranspose": rule(_conv_transpose, "all", group="g", kinds={"g": "groups", "k": "kernel"}, added=(2,)),
+    "ConvInteger": rule("n (g c) *!s, (g o) c *!k, _, _ -> n (g o) *!t", "all", group="g", kinds={"g": "groups", "k": "kernel"}, added=(2,)),
+    "DeformConv": rule(_deform, "all", group="g", kinds={"g": "groups", "k": "kernel"}, added=(2,)),
     "DepthToSpace": rule(
         lambda node: (
             "n (c !p !q) h w -> n c (h p) (w q)"

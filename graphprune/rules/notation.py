@@ -126,9 +126,7 @@ class _Application:
                 self.node.solver.unify(a, b)
 
     def _equate(self, name: str, dim: Dim) -> None:
-        if name == "_":
-            return
-        if name.isdigit():
+        if name == "_" or name.isdigit():
             self.node.freeze(dim, f"a fixed part of {self.node.where}")
         elif name not in self.dims:
             self.dims[name] = dim

@@ -7,7 +7,7 @@ Notation, one operand after the other, `inputs -> outputs`:
     *s           any number of axes
     !s           frozen: removing a slot here would change what the operator means
     ~d           normalised: slots share a statistic, removal is only approximate
-    _            an axis that nothing is said about
+    _            an axis that has nothing to do with the others, frozen
 
 A name that occurs in inputs but in no output is contracted. `group="g"` says that the attribute
 `group` holds the size of g (several names: of each). `kinds={"h": "heads"}` names a dimension for users.

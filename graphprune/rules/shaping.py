@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphprune.dims import Atom, Const, Dim, Sum, add, multiply
+from graphprune.dims import Atom, Const, Dim, Product, Sum, add, multiply, terms_of
 from graphprune.dims.expr import take
 from graphprune.rules.context import Barrier, NodeContext, prefix
 from graphprune.rules.effects import Entry, InputPositions, ReshapeTarget, ShapeOf, SplitSizes
@@ -174,7 +174,7 @@ def _taken(node: NodeContext, dim: Dim, index: np.ndarray) -> Dim:  # type: igno
     """Runs of neighbours become pieces of a concatenation; a wild order is kept as an index."""
     if isinstance(dim, Const):
         return Const(len(index), dim.why)
-    if len(index) == 1 and not isinstance(dim, Atom):
+    if len(index) == 1 and any(isinstance(t, Product) for t in terms_of(dim)):
         node.freeze(dim, f"one slot is picked by {node.where}")
         return Const(1, f"picked by {node.where}")
     ends = np.flatnonzero(np.diff(index) != 1) + 1

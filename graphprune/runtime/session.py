@@ -90,17 +90,29 @@ def open_session(
     wanted = _provider_name(provider)
     options = _options(optimise, threads, lean)
     if isinstance(model, ir.Model):
-        folder = storage.private_folder()
-        try:
-            path = storage.write_model(model, folder, external=lean)
-            return Session(_create(path, options, wanted, "the model"), folder)
-        except BaseException:
-            storage.remove_folder(folder)
-            raise
+        return _open_in_memory(model, options, wanted, external=lean)
     path = Path(model)
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
-    return Session(_create(path, options, wanted, str(path)), None)
+    return Session(_create(path, options, wanted), None)
+
+
+def _open_in_memory(model: ir.Model, options: Any, provider: str, *, external: bool) -> "Session":
+    """Write `model` to a folder of its own and open it there."""
+    for link in (True, False):
+        folder = storage.private_folder()
+        try:
+            path = storage.write_model(model, folder, external=external, link=link)
+            return Session(_create(path, options, provider), folder)
+        except ModelError as error:
+            storage.remove_folder(folder)
+            # Some versions take no weights from a file that has a second name: copy it, then.
+            if not (link and "link" in str(error)):
+                raise
+        except BaseException:
+            storage.remove_folder(folder)
+            raise
+    raise AssertionError("unreachable")
 
 
 class Session:
@@ -196,7 +208,7 @@ def _provider_name(provider: str) -> str:
     raise RuntimeMissingError(f"the installed ONNX Runtime has no {known[key]}{advice}")
 
 
-def _create(path: Path, options: Any, provider: str, where: str) -> Any:
+def _create(path: Path, options: Any, provider: str) -> Any:
     """Open `path` with `provider` first and the CPU for what it lacks."""
     ort = onnxruntime()
     if provider == "CUDAExecutionProvider" and hasattr(ort, "preload_dlls"):
@@ -205,6 +217,7 @@ def _create(path: Path, options: Any, provider: str, where: str) -> Any:
         providers = list(dict.fromkeys([provider, "CPUExecutionProvider"]))
         inner = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # the runtime has no common base class for its errors
+        where = "the model" if storage.is_private(path) else path
         raise ModelError(f"ONNX Runtime refuses {where}: {reason(error)}") from error
     if provider not in inner.get_providers():
         # Without its libraries the runtime falls back to the CPU with no more than a log line.

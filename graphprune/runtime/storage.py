@@ -20,9 +20,17 @@ _EXTERNAL_ABOVE = 1_500_000_000
 _LINK_ABOVE = 64_000_000
 
 
+_PREFIX = "graphprune-"
+
+
 def private_folder() -> Path:
     """A new temporary folder that only this user can read."""
-    return Path(tempfile.mkdtemp(prefix="graphprune-"))
+    return Path(tempfile.mkdtemp(prefix=_PREFIX))
+
+
+def is_private(path: Path) -> bool:
+    """Whether `path` lies in one of our folders, so that its name would tell a user nothing."""
+    return path.parent.name.startswith(_PREFIX)
 
 
 def remove_folder(folder: Path) -> None:
@@ -43,7 +51,7 @@ def weight_bytes(model: ir.Model) -> int:
     return sum(tensor.nbytes for tensor in initializers(model))
 
 
-def write_model(model: ir.Model, folder: Path, *, external: bool = False) -> Path:
+def write_model(model: ir.Model, folder: Path, *, external: bool = False, link: bool = True) -> Path:
     """Write `model` into `folder` and return the path of the model file.
 
     Args:
@@ -51,9 +59,10 @@ def write_model(model: ir.Model, folder: Path, *, external: bool = False) -> Pat
         folder: an existing folder of our own.
         external: put weights beside the model file even if they would fit into it, which keeps the
             model file itself small.
+        link: lend the files of large external weights instead of copying them.
     """
     path = folder / MODEL_FILE
-    if _link_external(model, folder):
+    if link and _link_external(model, folder):
         ir.save(model, path)
     elif external or weight_bytes(model) > _EXTERNAL_ABOVE:
         ir.save(model, path, external_data=WEIGHTS_FILE, size_threshold_bytes=1024)

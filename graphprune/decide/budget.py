@@ -1,0 +1,114 @@
+"""Budgets: what `--target` says, and the share of slots to remove that meets it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from graphprune.analyse import Cost
+from graphprune.errors import TargetError, UsageError
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KB": 10**3, "MB": 10**6, "GB": 10**9, "B": 1}
+MEASURES = ("macs", "params", "size")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """At most `limit` of `measure`: multiply-adds, parameters, or bytes of the file.
+
+    `relative` says that `limit` is a share of the original.
+    """
+
+    measure: str
+    limit: float
+    relative: bool
+    text: str
+
+    def allowed(self, original: float) -> float:
+        """The limit as a count."""
+        return self.limit * original if self.relative else self.limit
+
+
+def parse_targets(texts: Sequence[str]) -> tuple[Target, ...]:
+    """Read `macs=0.5`, `params=1.2M`, `size=8MB`; several may be joined by commas.
+
+    Raises:
+        UsageError: not of this form.
+
+    >>> parse_targets(["macs=0.5,size=8MB"])[1].limit
+    8000000.0
+    """
+    return tuple(_parse(part.strip()) for text in texts for part in text.split(",") if part.strip())
+
+
+def _parse(text: str) -> Target:
+    found = re.fullmatch(r"(\w+)\s*=\s*([0-9.]+(?:e[0-9]+)?)\s*([A-Za-z]*)(%?)", text)
+    hint = "write for example macs=0.5, params=1.2M or size=8MB"
+    if not found or found[1] not in MEASURES or found[3].upper() not in _UNITS:
+        raise UsageError(f"cannot read the target {text!r}: {hint}")
+    try:
+        number = float(found[2])
+    except ValueError:
+        raise UsageError(f"cannot read the target {text!r}: {hint}") from None
+    if found[4]:
+        number /= 100
+    relative = not found[3] and (bool(found[4]) or number <= 1)
+    if number <= 0 or (found[4] and number > 1):
+        raise UsageError(f"the target {text!r} leaves nothing or everything: {hint}")
+    return Target(found[1], number * _UNITS[found[3].upper()], relative, text)
+
+
+def measure(cost: Cost, name: str, overhead_bytes: int) -> float:
+    """The figure that a target speaks of."""
+    return {"macs": cost.macs, "params": cost.params, "size": cost.weight_bytes + overhead_bytes}[name]
+
+
+def solve(
+    targets: Sequence[Target],
+    original: Cost,
+    overhead_bytes: int,
+    counts_at: Callable[[float], Mapping[int, int]],
+    cost_of: Callable[[Mapping[int, int]], Cost],
+) -> tuple[float, Mapping[int, int]]:
+    """The smallest share of removed slots, in [0, 1], that meets all targets.
+
+    Args:
+        targets: what must hold.
+        original: cost of the model as it is.
+        overhead_bytes: bytes of the file that are not weights.
+        counts_at: kept slots by atom for a share; more is removed as it grows.
+        cost_of: the exact cost of kept slots.
+
+    Raises:
+        TargetError: not even the largest cut meets them; says what it reaches.
+    """
+
+    def met(share: float) -> bool:
+        cost = cost_of(counts_at(share))
+        return all(
+            measure(cost, t.measure, overhead_bytes) <= t.allowed(measure(original, t.measure, overhead_bytes))
+            for t in targets
+        )
+
+    if met(0.0):
+        return 0.0, counts_at(0.0)
+    if not met(1.0):
+        least = cost_of(counts_at(1.0))
+        best = ", ".join(_best(t, least, original, overhead_bytes) for t in targets)
+        raise TargetError(
+            f"the target {', '.join(t.text for t in targets)} cannot be reached: cutting every group to its floor "
+            f"leaves {best}; ask for that, lower --min-keep, or allow more with --structures"
+        )
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if met(middle) else (middle, high)
+        if high - low < 1e-6:
+            break
+    return high, counts_at(high)
+
+
+def _best(target: Target, least: Cost, original: Cost, overhead_bytes: int) -> str:
+    reached, whole = (measure(c, target.measure, overhead_bytes) for c in (least, original))
+    return f"{target.measure}={reached / whole if whole else 1:.3f} ({reached:,.0f} of {whole:,.0f})"

@@ -1,0 +1,122 @@
+"""Which groups are cut, and for each of the others the reason why not."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from graphprune.analyse import Analysis, Group
+from graphprune.dims import terms_of
+from graphprune.errors import UsageError
+
+# Of several dimensions that share an axis the first of these kinds is cut: whole heads before their
+# width, channels of a grouped convolution before whole groups.
+PREFERENCE = ("heads", "hidden", "channels", "neurons", "groups", "head-dim")
+RESIDUAL = "residual"  # on the command line: dimensions whose removal is only approximate
+STRUCTURES = (*PREFERENCE, RESIDUAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Groups that may be cut, and why the others are not (by key)."""
+
+    groups: tuple[Group, ...]
+    reasons: Mapping[str, str]
+
+
+def choose_candidates(
+    analysis: Analysis,
+    *,
+    structures: Collection[str] | None = None,
+    only: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> Candidates:
+    """Pick the groups to cut: exact ones, one for each axis of a weight.
+
+    Args:
+        analysis: the analysed model.
+        structures: kinds that may be cut; None for every kind that can be cut exactly.
+        only: patterns (with * and ?) of weight, tensor or node names; groups that touch none are left alone.
+        exclude: patterns of names; groups that touch one are left alone.
+
+    Raises:
+        UsageError: an unknown structure, or a pattern that matches nothing.
+    """
+    for name in structures or ():
+        if name not in STRUCTURES:
+            raise UsageError(f"unknown structure {name!r}: choose from {', '.join(STRUCTURES)}")
+    names = {g.key: _names(analysis, g) for g in analysis.groups} if only or exclude else {}
+    everything = frozenset().union(*names.values()) if names else frozenset()
+    wanted, unwanted = (_matching(everything, patterns) for patterns in (only, exclude))
+    reasons: dict[str, str] = {}
+    free: list[Group] = []
+    for group in analysis.groups:
+        touched = names.get(group.key, frozenset())
+        reason = _refusal(group, structures)
+        if not reason and only and not touched & wanted:
+            reason = "not among those asked for (--only)"
+        if not reason and touched & unwanted:
+            reason = "excluded by name (--exclude)"
+        if reason:
+            reasons[group.key] = reason
+        else:
+            free.append(group)
+    chosen = _one_for_each_axis(analysis, free, reasons)
+    return Candidates(tuple(g for g in free if g.atom in chosen), reasons)
+
+
+def _refusal(group: Group, structures: Collection[str] | None) -> str:
+    if group.frozen:
+        return f"frozen: {group.frozen}"
+    if group.size < 2:
+        return "has a single slot"
+    if group.approximate and (structures is None or RESIDUAL not in structures):
+        return f"approximate: {group.approximate} (--structures residual to cut it)"
+    if structures is not None and group.kind not in structures and not (group.approximate and RESIDUAL in structures):
+        return f"{group.kind} were not asked for (--structures)"
+    return ""
+
+
+def _one_for_each_axis(analysis: Analysis, free: Sequence[Group], reasons: dict[str, str]) -> set[int]:
+    """Of the factors of one product only one is cut, so that a ratio means one thing for every axis."""
+    beside: dict[int, set[int]] = {}
+    order: dict[int, int] = {}
+    for weight in analysis.weights.values():
+        for dim in weight.dims:
+            for term in terms_of(dim):
+                for place, factor in enumerate(getattr(term, "factors", (term,))):
+                    for atom in factor.atoms:
+                        order.setdefault(atom, place)
+                for atom in term.atoms:
+                    beside.setdefault(atom, set()).update(term.atoms - {atom})
+    chosen: set[int] = set()
+    for group in sorted(free, key=lambda g: (PREFERENCE.index(g.kind), order.get(g.atom, 0), g.atom)):
+        rivals = beside.get(group.atom, set()) & chosen
+        if rivals:
+            rival = analysis.by_atom[min(rivals)]
+            reasons[group.key] = f'the same axes are cut by {rival.kind} "{rival.key}"'
+        else:
+            chosen.add(group.atom)
+    return chosen
+
+
+def _names(analysis: Analysis, group: Group) -> frozenset[str]:
+    """Names a user may mean the group by: weights and the nodes that read them."""
+    weights = {m.weight for m in group.members}
+    nodes = {n.name for n in analysis.facts.nodes if weights & set(n.inputs)}
+    outputs = {o for n in analysis.facts.nodes if n.name in nodes for o in n.outputs}
+    return frozenset(weights | nodes | outputs)
+
+
+def _matching(names: Iterable[str], patterns: Sequence[str]) -> frozenset[str]:
+    found: set[str] = set()
+    names = list(names)
+    for pattern in patterns:
+        match = re.compile(fnmatch.translate(pattern)).match
+        hits = {n for n in names if match(n)}
+        if not hits:
+            raise UsageError(f"no weight or node of a prunable dimension matches {pattern!r}: see `graphprune inspect`")
+        found |= hits
+    return frozenset(found)

@@ -1,0 +1,167 @@
+"""The decision: scores, allocation, rounding and budget give the slots that every group keeps."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.analyse import Analysis, Cost, CostModel, Group
+from graphprune.decide.budget import Target, solve
+from graphprune.decide.candidates import Candidates, choose_candidates
+from graphprune.dims import Slots
+from graphprune.errors import UsageError
+from graphprune.passes import AllocationProblem, Scores, ScoringProblem, find_pass
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for.
+
+    Attributes:
+        ratio: share of slots to remove from each group, in (0, 1); None if targets decide.
+        targets: budgets to meet.
+        criterion: name of the pass that scores slots.
+        allocation: name of the pass that decides how many slots each group keeps.
+        round_to: kept channels and neurons are rounded up to a multiple of this.
+        min_keep: smallest share of slots a group keeps when targets or a global ranking decide.
+        structures: kinds of groups that may be cut; None for all exact ones.
+        only, exclude: name patterns.
+        ratios: own ratios of groups, by name pattern.
+        seed: of everything random.
+    """
+
+    ratio: float | None = 0.5
+    targets: tuple[Target, ...] = ()
+    criterion: str = "l2-group"
+    allocation: str = "uniform"
+    round_to: int = 1
+    min_keep: float = 0.1
+    structures: tuple[str, ...] | None = None
+    only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    ratios: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.ratio is None) == (not self.targets):
+            raise UsageError("give either a ratio or a target, for example --ratio 0.5 or --target macs=0.5")
+        for what, value in (("ratio", self.ratio), *((f"ratio of {k!r}", v) for k, v in self.ratios.items())):
+            if value is not None and not 0 < value < 1:
+                raise UsageError(f"the {what} must lie between 0 and 1, got {value:g}: 0.5 removes half of the slots")
+        if self.round_to < 1:
+            raise UsageError(f"--round-to must be at least 1, got {self.round_to}")
+        if not 0 <= self.min_keep < 1:
+            raise UsageError(f"--min-keep must lie in [0, 1), got {self.min_keep:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Kept slots of every group that is cut, and the reasons for the others.
+
+    Attributes:
+        keeps: kept slots by atom id.
+        candidates: the groups that could be cut and why others cannot.
+        scores: of every slot, by atom id.
+        share: the share of slots the allocation was asked to remove.
+        before, after: cost of the model.
+        notes: what the user should know about the decision.
+    """
+
+    keeps: Mapping[int, Slots]
+    candidates: Candidates
+    scores: Scores
+    share: float
+    before: Cost
+    after: Cost
+    notes: tuple[str, ...] = ()
+
+
+def decide(
+    analysis: Analysis, options: Options, overhead_bytes: int = 0, say: Callable[[str], None] = lambda _: None
+) -> Decision:
+    """Decide which slots to keep.
+
+    Args:
+        analysis: the analysed model.
+        options: what was asked for.
+        overhead_bytes: bytes of the file that are not weights, for size targets.
+        say: told the name of each stage as it starts.
+
+    Raises:
+        UsageError: a pattern or a pass that does not exist.
+        TargetError: a budget that cannot be met.
+    """
+    say("score")
+    candidates = choose_candidates(
+        analysis, structures=options.structures, only=options.only, exclude=options.exclude
+    )
+    groups = candidates.groups
+    own = _own_ratios(analysis, groups, options.ratios)
+    scores = find_pass("criterion", options.criterion).run(ScoringProblem(analysis, groups, options.seed))
+    say("allocate")
+    costs = CostModel(analysis)
+    before = costs.cost()
+    if not groups:
+        return Decision({}, candidates, {}, 0.0, before, before)
+    floors = {g.atom: max(1, int(np.ceil(g.size * options.min_keep))) for g in groups}
+    if options.allocation == "uniform" and options.ratio is not None:
+        floors = {g.atom: 1 for g in groups}
+    allocate = find_pass("allocation", options.allocation).run
+    problem = AllocationProblem(groups, scores, floors)
+
+    def counts_at(share: float) -> dict[int, int]:
+        counts = allocate(problem, share)
+        counts |= {a: _kept(analysis.by_atom[a].size, r) for a, r in own.items()}
+        return {g.atom: _rounded(g, counts[g.atom], options.round_to) for g in groups}
+
+    if options.targets:
+        share, counts = solve(options.targets, before, overhead_bytes, counts_at, costs.cost)
+    else:
+        assert options.ratio is not None
+        share, counts = options.ratio, counts_at(options.ratio)
+    keeps = {
+        g.atom: Slots(best_slots(scores[g.atom], counts[g.atom]), g.outer) for g in groups if counts[g.atom] < g.size
+    }
+    after = costs.cost({a: s.count for a, s in keeps.items()})
+    return Decision(keeps, candidates, scores, share, before, after, _notes(groups, counts, options))
+
+
+def _own_ratios(analysis: Analysis, groups: tuple[Group, ...], ratios: Mapping[str, float]) -> dict[int, float]:
+    found: dict[int, float] = {}
+    for pattern, ratio in ratios.items():
+        hits = [g for g in groups if fnmatch.fnmatch(g.key, pattern) or any(fnmatch.fnmatch(m.weight, pattern) for m in g.members)]
+        if not hits:
+            raise UsageError(f"no prunable dimension matches {pattern!r} in the ratios: see `graphprune inspect`")
+        found |= {g.atom: ratio for g in hits}
+    return found
+
+
+def _kept(size: int, ratio: float) -> int:
+    """Slots left when a share is removed: never fewer than asked for, never none."""
+    return max(1, size - int(size * ratio + 1e-9))
+
+
+def _rounded(group: Group, count: int, multiple: int) -> int:
+    """Round up to a multiple; heads and groups are blocks already and stay as they are."""
+    if multiple == 1 or group.kind in ("heads", "groups"):
+        return count
+    return min(group.size, -(-count // multiple) * multiple)
+
+
+def best_slots(scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Indices of the `count` best slots along the last axis, ascending; ties go to the lower index."""
+    order = np.argsort(-scores, axis=-1, kind="stable")[..., :count]
+    return np.sort(order, axis=-1).astype(np.int64)
+
+
+def _notes(groups: tuple[Group, ...], counts: Mapping[int, int], options: Options) -> tuple[str, ...]:
+    if options.round_to == 1:
+        return ()
+    whole = [g for g in groups if counts[g.atom] == g.size]
+    if not whole:
+        return ()
+    return (f"{len(whole)} of {len(groups)} groups are kept whole because of --round-to {options.round_to}",)

@@ -1,0 +1,1 @@
+"""Allocations: how many slots each group keeps."""
