@@ -373,7 +373,7 @@ def _groups(
             tuple(found),
             frozen.get(atom, ""),
             approximate.get(atom, ""),
-            outer.get(atom, ()),
+            () if any(weights[m.weight].made is not None for m in found) else outer.get(atom, ()),
         )
         for atom, found in members.items()
         if any(weights[m.weight].floating for m in found) and kinds[atom] not in ("kernel", "parameter")

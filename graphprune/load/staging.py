@@ -36,7 +36,7 @@ class Staging:
     def commit(self) -> None:
         """Moves the files into place in the order they were opened, and all back if one cannot be moved."""
         self._flush()
-        with contextlib.ExitStack() as undo, contextlib.ExitStack() as cleanup:
+        with contextlib.ExitStack() as cleanup, contextlib.ExitStack() as undo:  # left in reverse order
             for temporary, target in self._staged:
                 if target.exists():
                     with contextlib.suppress(OSError):

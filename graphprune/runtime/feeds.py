@@ -10,6 +10,7 @@ import onnx_ir as ir
 from graphprune.errors import ModelError
 from graphprune.runtime.dimensions import Sizes, free_dimensions, input_shape, real_inputs
 from graphprune.runtime.meaning import Kind, Meaning, meaning, value_flow
+from graphprune.runtime.positions import SHAPE_POSITIONS
 from graphprune.runtime.sizes import choose_sizes
 
 __all__ = ["choose_sizes", "free_dimensions", "random_feeds"]
@@ -22,7 +23,9 @@ _FLOATS: Mapping[ir.DataType, Any] = {
     ir.DataType.FLOAT16: np.float16,
     ir.DataType.BFLOAT16: ml_dtypes.bfloat16,
     ir.DataType.FLOAT8E4M3FN: ml_dtypes.float8_e4m3fn,
+    ir.DataType.FLOAT8E4M3FNUZ: ml_dtypes.float8_e4m3fnuz,
     ir.DataType.FLOAT8E5M2: ml_dtypes.float8_e5m2,
+    ir.DataType.FLOAT8E5M2FNUZ: ml_dtypes.float8_e5m2fnuz,
 }
 _INTEGERS: Mapping[ir.DataType, Any] = {
     ir.DataType.INT8: np.int8,
@@ -87,6 +90,8 @@ def _element_type(value: ir.Value) -> ir.DataType:
 
 
 def _floats(rng: np.random.Generator, value: ir.Value, shape: tuple[int, ...]) -> Array:
+    if any(position in SHAPE_POSITIONS.get(node.op_type, ()) for node, position in value.uses()):
+        return np.ones(shape)  # a scale of Resize, say, which must be positive
     return _mask(rng, shape) if "mask" in str(value.name).lower() else rng.standard_normal(shape)
 
 

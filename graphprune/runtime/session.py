@@ -140,7 +140,9 @@ class Session:
         Raises:
             ModelError: the run failed; the runtime's reason is in the message.
         """
-        names = [port.name for port in self.outputs] if outputs is None else list(outputs)
+        every = [port.name for port in self.outputs]
+        # An empty list would mean all outputs to the runtime, so all are fetched and none is given back.
+        names = list(outputs or every)
         inner = self._open()
         options = onnxruntime().RunOptions()
         options.log_severity_level = _FATAL_ONLY
@@ -152,6 +154,8 @@ class Session:
                 found = inner.run(names, dict(feeds), options)
         except Exception as error:  # the runtime has no common base class for its errors
             raise ModelError(f"the model did not run in ONNX Runtime: {reason(error)}") from error
+        if outputs is not None and not outputs:
+            return {}
         return {
             key: array for name, item in zip(names, found, strict=True) for key, array in _flat(name, item)
         }

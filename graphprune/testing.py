@@ -1,0 +1,73 @@
+"""For tests of rules and passes: prune a model at random and hold it against the oracle.
+
+    outcome = prune_at_random(model, ratio=0.5)
+    assert outcome.equivalence.status == "equal"
+    assert outcome.kept("conv.weight[0]") == 8
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx
+import onnx_ir as ir
+
+from graphprune.analyse import Analysis, analyse_model
+from graphprune.decide import Decision, Options, decide
+from graphprune.dims import Keeps
+from graphprune.load import load
+from graphprune.normalise import normalise
+from graphprune.rewrite import rewrite
+from graphprune.runtime.record import record
+from graphprune.validate import Equivalence, check_equivalence
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A pruned model and everything that led to it."""
+
+    model: ir.Model
+    pruned: ir.Model
+    analysis: Analysis
+    decision: Decision
+    equivalence: Equivalence
+
+    def size(self, weight: str, axis: int) -> int:
+        """Size of an axis of a weight after pruning; the weight keeps its name."""
+        value = self.pruned.graph.initializers[weight].const_value
+        assert value is not None
+        return int(value.shape[axis])  # type: ignore[arg-type]
+
+    def reason(self, key: str) -> str:
+        """Why a group was not cut; empty if it was."""
+        return self.decision.candidates.reasons.get(key, "")
+
+
+def analysed(model: onnx.ModelProto | ir.Model | str) -> tuple[ir.Model, Analysis]:
+    """The normalised model and its analysis."""
+    normal = normalise(load(model).model)
+    return normal, analyse_model(normal, record(normal))
+
+
+def prune_at_random(
+    model: onnx.ModelProto | ir.Model | str,
+    ratio: float = 0.5,
+    *,
+    seed: int = 0,
+    structures: tuple[str, ...] | None = None,
+) -> Outcome:
+    """Remove a random share of every exact group and compare with the masked original.
+
+    Weights should be random and not tiny: where masking does not move the outputs
+    (`outcome.equivalence.change`), equality proves nothing.
+    """
+    normal, analysis = analysed(model)
+    options = Options(ratio=ratio, criterion="random", seed=seed, structures=structures)
+    decision = decide(analysis, options)
+    return prune_slots(normal, analysis, decision.keeps, decision, seed)
+
+
+def prune_slots(model: ir.Model, analysis: Analysis, keeps: Keeps, decision: Decision, seed: int = 0) -> Outcome:
+    """Rewrite with the given slots and compare."""
+    pruned = rewrite(model, analysis, keeps)
+    return Outcome(model, pruned, analysis, decision, check_equivalence(model, analysis, keeps, pruned, seed=seed))

@@ -1,0 +1,43 @@
+"""How far two sets of outputs are apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Outputs = Mapping[str, NDArray[Any]]
+
+
+def is_real(array: NDArray[Any]) -> bool:
+    """True for numbers with a fraction, of any precision."""
+    return array.dtype.kind == "f" or array.dtype.name in ("bfloat16", "float8_e4m3fn", "float8_e5m2")
+
+
+def relative_error(expected: NDArray[Any], found: NDArray[Any]) -> float:
+    """Largest difference over the largest expected magnitude; infinite if the shapes differ.
+
+    Whole numbers and truth values give the share of elements that differ. A NaN or an infinity must
+    stand where one is expected.
+    """
+    if expected.shape != found.shape:
+        return float("inf")
+    if expected.size == 0:
+        return 0.0
+    if not is_real(expected):
+        return float(np.mean(expected != found))
+    a, b = expected.astype(np.float64), found.astype(np.float64)
+    finite = np.isfinite(a)
+    if (finite != np.isfinite(b)).any():
+        return float("inf")
+    if not finite.any():
+        return 0.0
+    return float(np.abs(a - b)[finite].max() / max(float(np.abs(a)[finite].max()), 1e-12))
+
+
+def largest_error(expected: Outputs, found: Outputs) -> tuple[float, str]:
+    """The largest relative error over all outputs, and the output that has it."""
+    errors = [(relative_error(expected[n], found[n]) if n in found else float("inf"), n) for n in expected]
+    return max(errors, default=(0.0, ""))
