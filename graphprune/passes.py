@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.analyse import Analysis, Group
+from graphprune.analysis import Analysis, Group
 from graphprune.errors import UsageError
 
 Scores = Mapping[int, NDArray[np.float64]]

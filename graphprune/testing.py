@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import onnx
 import onnx_ir as ir
 
-from graphprune.analyse import Analysis, analyse_model
+from graphprune.analysis import Analysis, analyse_model
 from graphprune.decide import Decision, Options, decide
 from graphprune.dims import Keeps
 from graphprune.load import load

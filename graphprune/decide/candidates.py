@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from graphprune.analyse import Analysis, Group
+from graphprune.analysis import Analysis, Group
 from graphprune.dims import terms_of
 from graphprune.errors import UsageError
 

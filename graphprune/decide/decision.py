@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.analyse import Analysis, Cost, CostModel, Group
+from graphprune.analysis import Analysis, Cost, CostModel, Group
 from graphprune.decide.budget import Target, solve
 from graphprune.decide.candidates import Candidates, choose_candidates
 from graphprune.dims import Slots

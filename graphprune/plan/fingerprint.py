@@ -6,7 +6,7 @@ import hashlib
 
 import onnx_ir as ir
 
-from graphprune.analyse.facts import GraphFacts
+from graphprune.analysis.facts import GraphFacts
 
 
 def fingerprint(facts: GraphFacts) -> str:

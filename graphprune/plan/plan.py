@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from graphprune.analyse import Analysis
+from graphprune.analysis import Analysis
 from graphprune.decide import Decision, Options
 from graphprune.dims import Keeps, Slots
 from graphprune.errors import PlanError

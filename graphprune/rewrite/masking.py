@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from graphprune.analyse import Analysis, Weight
+from graphprune.analysis import Analysis, Weight
 from graphprune.dims import Keeps
 from graphprune.dims.evaluate import cut, positions
 from graphprune.rewrite.editing import Editor

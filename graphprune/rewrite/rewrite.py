@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from graphprune.analyse import Analysis
+from graphprune.analysis import Analysis
 from graphprune.dims import Keeps, kept_size
 from graphprune.dims.evaluate import cut
 from graphprune.rewrite.editing import Editor

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from graphprune.analyse import Analysis
+from graphprune.analysis import Analysis
 from graphprune.dims import Dim, Keeps, evaluate, kept_size
 from graphprune.rewrite.editing import Editor
 from graphprune.rules.effects import (

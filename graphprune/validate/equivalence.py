@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from graphprune.analyse import Analysis
+from graphprune.analysis import Analysis
 from graphprune.dims import Keeps
 from graphprune.errors import ModelError, RuntimeMissingError
 from graphprune.rewrite import masked

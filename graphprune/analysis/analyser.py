@@ -11,9 +11,9 @@ import networkx as nx
 import numpy as np
 import onnx_ir as ir
 
-from graphprune.analyse.exactness import inexact_atoms
-from graphprune.analyse.facts import GraphFacts, NodeFacts, read_graph
-from graphprune.analyse.private import outer_atoms
+from graphprune.analysis.exactness import inexact_atoms
+from graphprune.analysis.facts import GraphFacts, NodeFacts, read_graph
+from graphprune.analysis.private import outer_atoms
 from graphprune.dims import Atom, Const, Dim, Solver, atoms_in
 from graphprune.rules import Barrier, NodeContext, find_rule
 from graphprune.rules.effects import Contraction, Effect, InputPositions, Kind, Normalised

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from graphprune.dims import Atom, Dim, Product, Sum, Take, add
 
 if TYPE_CHECKING:
-    from graphprune.analyse.analysis import Analysis
-    from graphprune.analyse.facts import NodeFacts
+    from graphprune.analysis.analysis import Analysis
+    from graphprune.analysis.facts import NodeFacts
 
 
 @dataclass(frozen=True, slots=True)

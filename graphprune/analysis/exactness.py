@@ -13,7 +13,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from graphprune.analyse.facts import GraphFacts, NodeFacts
+from graphprune.analysis.facts import GraphFacts, NodeFacts
 from graphprune.dims import Dim, atoms_in
 from graphprune.rules import Rule, find_rule
 from graphprune.rules.effects import Contraction
