@@ -44,16 +44,23 @@ class CostModel:
     """The cost polynomial of an analysed model."""
 
     def __init__(self, analysis: Analysis) -> None:
-        self._weights = [(w.itemsize_bits, w.dims) for w in analysis.weights.values() if w.made is None]
+        origin = analysis.facts.origin
+        self._weights = [
+            (origin.get(w.name, w.name), w.itemsize_bits, w.dims) for w in analysis.weights.values() if w.made is None
+        ]
         self._nodes = [(n.name, m) for n in analysis.facts.nodes if (m := macs_of(n, analysis.dims)) is not None]
-        self._mentioned = {a for _, dims in self._weights for d in dims for a in d.atoms}
 
     def cost(self, counts: Mapping[int, int] | None = None) -> Cost:
         """The cost when atom `a` keeps `counts[a]` slots; atoms that are missing keep all."""
         size = Sizes(counts or {})
         params = weight_bits = 0
-        for bits, dims in self._weights:
-            elements = math.prod(size(d) for d in dims)
+        seen: set[tuple[str, tuple[int, ...]]] = set()
+        for origin, bits, dims in self._weights:
+            shape = tuple(size(d) for d in dims)
+            if (origin, shape) in seen:  # clones that are still equal are stored once
+                continue
+            seen.add((origin, shape))
+            elements = math.prod(shape)
             params += elements
             weight_bits += bits * elements
         macs = sum(m.factor * math.prod(size(d) for d in m.dims) for _, m in self._nodes)

@@ -10,6 +10,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from graphprune.normalise.sharing import SHARED_FROM
+
 RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"})
 # Larger integer constants are tables of indices, never shapes.
 _SMALL = 1 << 16
@@ -39,6 +41,7 @@ class GraphFacts:
     weights: Mapping[str, ir.TensorProtocol]
     constant: frozenset[str]  # tensors computed from weights alone
     shaped: frozenset[str]  # tensors computed from weights and shapes alone
+    origin: Mapping[str, str]  # weights that normalising cloned -> the one initializer they came from
 
     def small_value(self, name: str) -> NDArray[np.generic] | None:
         """The value of a small integer initializer."""
@@ -79,6 +82,7 @@ def read_graph(model: ir.Model) -> GraphFacts:
         weights=weights,
         constant=constant,
         shaped=shaped,
+        origin={n: str(v.meta[SHARED_FROM]) for n, v in graph.initializers.items() if SHARED_FROM in v.meta},
     )
 
 

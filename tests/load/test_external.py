@@ -175,7 +175,9 @@ def test_constant_with_external_data(external_path: Path, tmp_path: Path) -> Non
     save(source.model, tmp_path / "out.onnx", source=source)
     result = onnx.load(tmp_path / "out.onnx")
     assert onnx.numpy_helper.to_array(result.graph.node[0].attribute[0].t).shape == (8, 64)
-    (external_path.parent / "weights.bin").unlink()
+    node.attribute[0].t.external_data[0].value = "gone.bin"
+    model.graph.node[0].CopyFrom(node)
+    external_path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelError, match="attribute 'value' of the unnamed Constant that makes 'w1'"):
         load(external_path)
 

@@ -1,0 +1,136 @@
+"""The Python API: `prune`, `analyse`, `apply`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graphprune.analysis import Analysis
+from graphprune.decide import Options, parse_targets
+from graphprune.load import to_form
+from graphprune.pipeline import Run, Settings, analyse_source, run_pipeline, run_plan
+from graphprune.plan import Plan, read_plan
+from graphprune.report import make_report
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a prune gives back.
+
+    Attributes:
+        model: the pruned model in the form that was given: an `onnx.ModelProto` for a path or a proto,
+            an `onnx_ir.Model` or an `onnx_graphsurgeon.Graph` for those. None after a dry run.
+        plan: which slots were kept and why; can be saved and applied again.
+        report: the figures as plain data, see docs/report.md.
+    """
+
+    model: Any
+    plan: Plan
+    report: Mapping[str, Any]
+
+
+def prune(
+    model: Any,
+    ratio: float | None = None,
+    *,
+    target: str | Sequence[str] = (),
+    output: str | os.PathLike[str] | None = None,
+    criterion: str = "l2-group",
+    allocation: str = "uniform",
+    round_to: int = 1,
+    min_keep: float = 0.1,
+    structures: Sequence[str] | None = None,
+    only: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    ratios: Mapping[str, float] | None = None,
+    seed: int = 0,
+    force: bool = False,
+    verify: bool = True,
+    benchmark: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Result:
+    """Remove the slots that matter least from every prunable dimension of a model.
+
+    Args:
+        model: a path, an `onnx.ModelProto`, an `onnx_ir.Model` or an `onnx_graphsurgeon.Graph`; never changed.
+        ratio: share of slots to remove from each group, in (0, 1); 0.5 if no target is given.
+        target: budgets such as `"macs=0.5"`, `"params=1.2M"`, `"size=8MB"` instead of a ratio.
+        output: where to write the pruned model.
+        criterion: how slots are scored (`l2-group`, `l1`, `random`, or a pass of your own).
+        allocation: how many slots each group keeps (`uniform`, `global`, or a pass of your own).
+        round_to: kept channels and neurons are rounded up to a multiple of this.
+        min_keep: smallest share of slots any group keeps when a target or a global ranking decides.
+        structures: kinds of dimensions that may be cut; None for all that can be cut exactly.
+        only: name patterns of weights or nodes; other groups are left alone.
+        exclude: name patterns of weights or nodes to leave alone.
+        ratios: own ratios for groups by name pattern.
+        seed: of everything random.
+        force: allow `output` to be the input file.
+        verify: hold the result against the masked original in ONNX Runtime.
+        benchmark: measure latency before and after.
+        dry_run: decide, but make no model.
+        progress: called with the name of each stage as it starts.
+
+    Raises:
+        GraphPruneError: see `graphprune.errors`; `exit_code` tells the cases apart.
+    """
+    texts = [target] if isinstance(target, str) else list(target)
+    targets = parse_targets(texts)
+    options = Options(
+        ratio=0.5 if ratio is None and not targets else ratio,
+        targets=targets,
+        criterion=criterion,
+        allocation=allocation,
+        round_to=round_to,
+        min_keep=min_keep,
+        structures=None if structures is None else tuple(structures),
+        only=tuple(only),
+        exclude=tuple(exclude),
+        ratios=dict(ratios or {}),
+        seed=seed,
+    )
+    settings = Settings(_path(output), force, verify, benchmark, dry_run, progress)
+    return _result(run_pipeline(model, options, settings))
+
+
+def apply(
+    plan: Plan | str | os.PathLike[str],
+    model: Any,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    verify: bool = True,
+    benchmark: bool = False,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Result:
+    """Repeat a plan exactly, on the same model or on a fine-tuned twin of the same structure.
+
+    Raises:
+        PlanError: the plan does not fit the model.
+    """
+    settings = Settings(_path(output), force, verify, benchmark, False, progress)
+    return _result(run_plan(model, plan if isinstance(plan, Plan) else read_plan(plan), settings, seed))
+
+
+def analyse(model: Any, *, seed: int = 0) -> Analysis:
+    """The coupled groups of a model: sizes, members, what is frozen and why.
+
+    Args:
+        model: a path, an `onnx.ModelProto`, an `onnx_ir.Model` or an `onnx_graphsurgeon.Graph`.
+        seed: of the random inputs used to record shapes.
+    """
+    return analyse_source(model, seed)[2]
+
+
+def _path(output: str | os.PathLike[str] | None) -> Path | None:
+    return None if output is None else Path(output)
+
+
+def _result(run: Run) -> Result:
+    model = None if run.pruned is None else to_form(run.pruned, run.source.form)
+    return Result(model, run.plan, make_report(run))

@@ -1,0 +1,278 @@
+"""The way through the house: load, normalise, analyse, score, allocate, rewrite, validate, benchmark, report.
+
+Each stage hands on one immutable value; only `rewrite` makes a new graph, and the input is never touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+
+from graphprune.analysis import Analysis, analyse_model
+from graphprune.decide import Decision, Options, decide
+from graphprune.decide.candidates import Candidates
+from graphprune.analysis.cost import CostModel
+from graphprune.errors import ModelError, RuntimeMissingError, VerificationError
+from graphprune.load import Source, check_output, load, save
+from graphprune.normalise import normalise, reshare
+from graphprune.plan import Plan, keeps_of, make_plan
+from graphprune.rewrite import rewrite
+from graphprune.runtime.environment import environment
+from graphprune.runtime.latency import interleaved, median
+from graphprune.runtime.record import record
+from graphprune.runtime.session import open_session
+from graphprune.validate import Equivalence, Fidelity, check_contract, check_equivalence, check_file, measure_fidelity
+from graphprune.validate.compare import Outputs
+from graphprune.validate.equivalence import run_all, test_feeds
+
+STAGES = ("load", "normalise", "analyse", "score", "allocate", "rewrite", "validate", "benchmark", "write")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What to do around the decision.
+
+    Attributes:
+        output: where the model goes; None to keep it in memory.
+        force: overwrite the input if the output is the same file.
+        verify: run mask equivalence and fidelity.
+        benchmark: measure latency.
+        dry_run: stop after the decision.
+        progress: told the name of each stage as it starts.
+    """
+
+    output: Path | None = None
+    force: bool = False
+    verify: bool = True
+    benchmark: bool = True
+    dry_run: bool = False
+    progress: Callable[[str], None] = lambda _: None
+
+
+@dataclass(slots=True)
+class Run:
+    """What one run has found out; filled stage by stage, read by the report."""
+
+    source: Source
+    settings: Settings
+    normal: ir.Model
+    analysis: Analysis
+    decision: Decision
+    plan: Plan
+    pruned: ir.Model | None = None
+    equivalence: Equivalence = field(default_factory=lambda: Equivalence("not checked", note="--no-verify"))
+    fidelity: tuple[Fidelity, ...] = ()
+    latency_ms: dict[str, float] = field(default_factory=dict)
+    size_bytes: int | None = None
+    warnings: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class _Clock:
+    """Times the stages and tells the user which one runs."""
+
+    def __init__(self, progress: Callable[[str], None]) -> None:
+        self._progress = progress
+        self._stage, self._start = "", 0.0
+        self.seconds: dict[str, float] = {}
+
+    def start(self, stage: str) -> None:
+        self.stop()
+        self._stage, self._start = stage, time.perf_counter()
+        self._progress(stage)
+
+    def stop(self) -> None:
+        if self._stage:
+            passed = time.perf_counter() - self._start
+            self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + passed
+        self._stage = ""
+
+
+def analyse_source(what: Any, seed: int = 0, progress: Callable[[str], None] = lambda _: None) -> tuple[Source, ir.Model, Analysis]:
+    """Load, normalise and analyse anything that `load` reads."""
+    progress("load")
+    source = load(what)
+    progress("normalise")
+    normal = normalise(source.model)
+    progress("analyse")
+    return source, normal, analyse_model(normal, record(normal, seed))
+
+
+def run_pipeline(what: Any, options: Options, settings: Settings) -> Run:
+    """Prune a model as the options say.
+
+    Raises:
+        GraphPruneError: see `graphprune.errors`.
+    """
+    clock = _Clock(settings.progress)
+    source, normal, analysis = _analysed(what, options.seed, settings, clock)
+    overhead = max(0, source.size_bytes - CostModel(analysis).cost().weight_bytes)
+    decision = decide(analysis, options, overhead, clock.start)
+    _check_something_to_cut(analysis, decision.candidates)
+    plan = make_plan(analysis, decision, options, environment().packages)
+    return _carry_out(Run(source, settings, normal, analysis, decision, plan), clock, options.seed)
+
+
+def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:
+    """Prune a model exactly as a plan says.
+
+    Raises:
+        PlanError: the plan does not fit the model.
+    """
+    clock = _Clock(settings.progress)
+    source, normal, analysis = _analysed(what, seed, settings, clock)
+    keeps = keeps_of(plan, analysis)
+    costs = CostModel(analysis)
+    after = costs.cost({a: s.count for a, s in keeps.items()})
+    groups = tuple(g for g in analysis.groups if g.atom in keeps)
+    decision = Decision(keeps, Candidates(groups, plan.reasons), {}, 0.0, costs.cost(), after)
+    return _carry_out(Run(source, settings, normal, analysis, decision, plan), clock, seed)
+
+
+def _analysed(what: Any, seed: int, settings: Settings, clock: _Clock) -> tuple[Source, ir.Model, Analysis]:
+    if settings.output is not None and not isinstance(what, str | os.PathLike):
+        check_output(settings.output, None, settings.force)
+    clock.start("load")
+    source = load(what)
+    if settings.output is not None:
+        check_output(settings.output, source, settings.force)
+    clock.start("normalise")
+    normal = normalise(source.model)
+    clock.start("analyse")
+    return source, normal, analyse_model(normal, record(normal, seed))
+
+
+def _check_something_to_cut(analysis: Analysis, candidates: Candidates) -> None:
+    if candidates.groups:
+        return
+    if not analysis.groups:
+        raise ModelError("nothing to prune: the model has no weights with a dimension of its own")
+    counts: dict[str, int] = {}
+    for reason in candidates.reasons.values():
+        counts[reason] = counts.get(reason, 0) + 1
+    worst = sorted(counts, key=lambda r: -counts[r])[:3]
+    raise ModelError(
+        f"nothing to prune: none of the {len(analysis.groups)} dimensions of the weights can be cut "
+        f"({'; '.join(worst)}): see `graphprune inspect`"
+    )
+
+
+def _carry_out(run: Run, clock: _Clock, seed: int) -> Run:
+    """Rewrite, validate, benchmark, write."""
+    settings = run.settings
+    run.warnings += list(run.source.notes)
+    if settings.dry_run:
+        clock.stop()
+        run.seconds = clock.seconds
+        return run
+    clock.start("rewrite")
+    pruned = rewrite(run.normal, run.analysis, run.decision.keeps)
+    reshare(pruned)
+    run.pruned = pruned
+    if broken := check_contract(run.source.model, pruned):
+        raise VerificationError(f"the interface of the model changed: {'; '.join(broken)}; nothing was written")
+    with tempfile.TemporaryDirectory(prefix="graphprune-") as folder:
+        trial = Path(folder) / "pruned.onnx"
+        run.size_bytes = save(pruned, trial, source=run.source)
+        if settings.verify:
+            clock.start("validate")
+            _validate(run, trial, seed)
+        if settings.benchmark:
+            clock.start("benchmark")
+            _benchmark(run, trial)
+        if settings.output is not None:
+            clock.start("write")
+            run.size_bytes = save(pruned, settings.output, source=run.source, force=settings.force)
+    clock.stop()
+    run.seconds = clock.seconds
+    return run
+
+
+# -- validate -----------------------------------------------------------------------------------
+
+
+def _validate(run: Run, trial: Path, seed: int) -> None:
+    assert run.pruned is not None
+    _check_by_onnx(run, trial)
+    reference = _reference(run, seed)
+    run.equivalence = check_equivalence(
+        run.normal, run.analysis, run.decision.keeps, run.pruned, seed=seed, reference=reference
+    )
+    if run.equivalence.failed:
+        e = run.equivalence
+        what = e.note or f'output "{e.output}" differs by {e.error:.2g} (allowed {e.tolerance:.2g})'
+        raise VerificationError(
+            f"the pruned model is not the masked original: {what}; nothing was written. This is a fault of graphprune: "
+            "please report it with the plan (--plan); --exclude can leave the layer concerned alone"
+        )
+    if run.equivalence.status == "not checked":
+        run.warnings.append(f"mask equivalence was not checked: {run.equivalence.note}")
+    if reference is not None:
+        with contextlib.suppress(ModelError):
+            after = run_all(run.pruned, test_feeds(run.normal, run.analysis, seed))
+            run.fidelity = measure_fidelity(reference, after)
+
+
+def _check_by_onnx(run: Run, trial: Path) -> None:
+    """What ONNX's checker says, unless it says the same of the original."""
+    complaint = check_file(trial)
+    if not complaint:
+        return
+    if run.source.path is not None:
+        known = check_file(run.source.path)
+    else:
+        with tempfile.TemporaryDirectory(prefix="graphprune-") as folder:
+            path = Path(folder) / "original.onnx"
+            save(run.source.model, path, source=run.source)
+            known = check_file(path)
+    if not known:
+        raise VerificationError(f"ONNX's checker refuses the pruned model: {complaint}; nothing was written")
+    run.warnings.append(f"ONNX's checker refuses the original model already: {known}")
+
+
+def _reference(run: Run, seed: int) -> Sequence[Outputs] | None:
+    """Outputs of the original on the test inputs; None if it cannot run."""
+    if run.analysis.recording.method != "run":
+        return None
+    try:
+        return run_all(run.source.model, test_feeds(run.normal, run.analysis, seed))
+    except (ModelError, RuntimeMissingError):
+        return None
+
+
+# -- benchmark ----------------------------------------------------------------------------------
+
+
+def _benchmark(run: Run, trial: Path) -> None:
+    recording = run.analysis.recording
+    if recording.method != "run":
+        run.warnings.append(f"latency was not measured: {recording.note}")
+        return
+    with _opened(run.source) as before, open_session(trial) as after:
+        times = median(interleaved({"before": before, "after": after}, recording.feeds))
+    run.latency_ms = times
+    if times["after"] > 0.95 * times["before"]:
+        run.warnings.append(
+            f"the result is not faster on this machine ({times['before']:.2f} ms before, {times['after']:.2f} ms after): "
+            "widths off the kernels' block cost time, try --round-to 16 (or 8)"
+        )
+
+
+@contextlib.contextmanager
+def _opened(source: Source) -> Iterator[Any]:
+    with open_session(source.path if source.path is not None else source.model) as session:
+        yield session
+
+
+def versions() -> dict[str, str]:
+    """Versions of the stack, for plans and reports."""
+    return {**environment().packages, "onnx opset": str(onnx.defs.onnx_opset_version())}

@@ -1,0 +1,88 @@
+"""The report as plain data: what `--json` writes and what the screen shows. Described in docs/report.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from graphprune.analysis import Analysis, Cost
+from graphprune.runtime.environment import environment
+from graphprune.version import __version__
+
+if TYPE_CHECKING:
+    from graphprune.pipeline import Run
+
+FORMAT = 1
+
+
+def make_report(run: Run) -> dict[str, Any]:
+    """Everything about a run as JSON-ready data."""
+    keeps = run.decision.keeps
+    groups = [g for g in run.analysis.groups if g.atom in keeps]
+    return {
+        "format": FORMAT,
+        "graphprune": __version__,
+        "model": str(run.source.path) if run.source.path else None,
+        "output": str(run.settings.output) if run.settings.output and not run.settings.dry_run else None,
+        "dry_run": run.settings.dry_run,
+        "asked": dict(run.plan.options),
+        "before": _figures(run.decision.before, run.source.size_bytes, run.latency_ms.get("before")),
+        "after": _figures(run.decision.after, run.size_bytes, run.latency_ms.get("after")),
+        "groups": [
+            {"key": g.key, "kind": g.kind, "before": g.size, "after": keeps[g.atom].count, "members": len(g.members)}
+            for g in groups
+        ],
+        "not_cut": not_cut(run.analysis, run.decision.candidates.reasons),
+        "reached": reached(run.analysis),
+        "equivalence": asdict(run.equivalence),
+        "fidelity": [asdict(f) for f in run.fidelity],
+        "warnings": [*run.warnings, *run.decision.notes],
+        "seconds": {k: round(v, 3) for k, v in run.seconds.items()},
+        "shapes": {"method": run.analysis.recording.method, "note": run.analysis.recording.note},
+        "environment": _environment(),
+    }
+
+
+def _figures(cost: Cost, size_bytes: int | None, latency_ms: float | None) -> dict[str, Any]:
+    return {"params": cost.params, "macs": cost.macs, "size_bytes": size_bytes, "latency_ms": latency_ms}
+
+
+def _environment() -> dict[str, Any]:
+    found = environment()
+    return {
+        "python": found.python,
+        "system": found.system,
+        "cpu": found.cpu,
+        "cores": found.cores,
+        "packages": dict(found.packages),
+        "warnings": list(found.warnings),
+    }
+
+
+def not_cut(analysis: Analysis, reasons: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The groups that were left alone, largest share of the weights first."""
+    found = [
+        {"key": key, "kind": g.kind, "size": g.size, "params": _params_of(analysis, g.atom), "reason": reason}
+        for key, reason in reasons.items()
+        if (g := analysis.by_key.get(key)) is not None
+    ]
+    return sorted(found, key=lambda row: -int(row["params"]))
+
+
+def _params_of(analysis: Analysis, atom: int) -> int:
+    """Elements of all weights that have the dimension."""
+    return sum(analysis.weights[w].count for w in {m.weight for m in analysis.by_atom[atom].members})
+
+
+def reached(analysis: Analysis) -> dict[str, float]:
+    """Share of the weights that some removable dimension runs through: exactly, and at all."""
+    total = sum(w.count for w in analysis.weights.values() if w.floating) or 1
+    exact = {g.atom for g in analysis.groups if not g.frozen and not g.approximate and g.size > 1}
+    every = {g.atom for g in analysis.groups if not g.frozen and g.size > 1}
+
+    def share(atoms: set[int]) -> float:
+        found = sum(w.count for w in analysis.weights.values() if w.floating and any(d.atoms & atoms for d in w.dims))
+        return round(found / total, 4)
+
+    return {"exact": share(exact), "any": share(every)}

@@ -1,0 +1,29 @@
+"""The groups of an analysis as plain data: what `graphprune inspect --json` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from graphprune.analysis import Analysis
+from graphprune.report.data import reached
+
+
+def groups_as_data(analysis: Analysis, reasons: Mapping[str, str]) -> dict[str, Any]:
+    """Groups with members, operators and the reason they are left alone (empty if they are cut)."""
+    return {
+        "nodes": len(analysis.facts.nodes),
+        "reached": reached(analysis),
+        "groups": [
+            {
+                "key": g.key,
+                "kind": g.kind,
+                "size": g.size,
+                "members": [f"{m.weight}[{m.axis}]" for m in g.members],
+                "operators": analysis.operators_of(g) if g.members else [],
+                "reason": reasons.get(g.key, ""),
+            }
+            for g in analysis.groups
+        ],
+        "barriers": dict(analysis.barriers),
+    }

@@ -1,0 +1,113 @@
+"""One screen of text: before and after, what was cut, what was not and why, and whether it is proved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from graphprune.analysis import Analysis
+from graphprune.report.data import not_cut, reached
+from graphprune.report.units import count, factor, megabytes, milliseconds
+
+_REASONS_SHOWN = 6
+
+
+def show_report(report: Mapping[str, Any], console: Console) -> None:
+    """Print a report."""
+    console.print(_figures(report))
+    console.print(_cut(report))
+    _not_cut(report["not_cut"], console)
+    _proof(report, console)
+    for warning in report["warnings"]:
+        console.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
+    if report["output"]:
+        console.print(f"written to [bold]{escape(report['output'])}[/]", soft_wrap=True)
+    elif report["dry_run"]:
+        console.print("dry run: nothing was written")
+
+
+def _figures(report: Mapping[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, justify in (("", "left"), ("before", "right"), ("after", "right"), ("", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    before, after = report["before"], report["after"]
+    rows = (
+        ("parameters", "params", count),
+        ("multiply-adds", "macs", count),
+        ("file size", "size_bytes", megabytes),
+        ("CPU latency", "latency_ms", milliseconds),
+    )
+    for label, key, show in rows:
+        old, new = before[key], after[key]
+        if old is not None and new is not None:
+            table.add_row(label, show(old), show(new), factor(old, new))
+    return table
+
+
+def _cut(report: Mapping[str, Any]) -> str:
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for group in report["groups"]:
+        kinds.setdefault(group["kind"], []).append(group)
+    parts = [
+        f"{len(rows)} x {kind} ({sum(r['before'] for r in rows)} -> {sum(r['after'] for r in rows)})"
+        for kind, rows in kinds.items()
+    ]
+    return f"[bold]cut:[/] {', '.join(parts) or 'nothing'}"
+
+
+def _not_cut(rows: list[Mapping[str, Any]], console: Console) -> None:
+    if not rows:
+        return
+    merged: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        merged.setdefault(row["reason"], []).append(row)
+    console.print(f"[bold]not cut:[/] {len(rows)} dimensions")
+    for reason, those in list(merged.items())[:_REASONS_SHOWN]:
+        names = those[0]["key"] + (f" and {len(those) - 1} more" if len(those) > 1 else "")
+        console.print(f"  {escape(names)}: {escape(reason)}", soft_wrap=True, highlight=False)
+    if len(merged) > _REASONS_SHOWN:
+        console.print(f"  and {len(merged) - _REASONS_SHOWN} more reasons: see `graphprune inspect`")
+
+
+def _proof(report: Mapping[str, Any], console: Console) -> None:
+    proof = report["equivalence"]
+    if proof["status"] == "equal":
+        console.print(
+            f"[green]verified:[/] equals the masked original (error {proof['error']:.1e}, allowed {proof['tolerance']:.1e})",
+            highlight=False,
+        )
+    for row in report["fidelity"]:
+        top1 = "" if row["top1"] is None else f", same top-1 in {row['top1']:.0%} of rows"
+        console.print(
+            f"agreement with the original on random inputs, {escape(row['output'])}: cosine {row['cosine']:.3f}, "
+            f"relative error {row['relative_error']:.2f}{top1}",
+            soft_wrap=True,
+            highlight=False,
+        )
+
+
+def show_inspection(analysis: Analysis, reasons: Mapping[str, str], console: Console, *, limit: int | None) -> None:
+    """Print the groups of a model: what can be cut, then what cannot and why."""
+    share = reached(analysis)
+    console.print(
+        f"{len(analysis.facts.nodes)} nodes, {len(analysis.groups)} dimensions; "
+        f"{share['exact']:.1%} of the weights can be cut exactly, {share['any']:.1%} at all",
+        highlight=False,
+    )
+    table = Table("dimension", "kind", "size", "members", "status", box=None, pad_edge=False, header_style="bold")
+    rows = [g for g in analysis.groups if g.key not in reasons]
+    blocked = not_cut(analysis, reasons)
+    for group in rows[:limit]:
+        members = ", ".join(f"{m.weight}[{m.axis}]" for m in group.members[:3])
+        more = f" and {len(group.members) - 3} more" if len(group.members) > 3 else ""
+        table.add_row(escape(group.key), group.kind, str(group.size), escape(members + more), "[green]prunable[/]")
+    for row in blocked[: None if limit is None else max(0, limit - len(rows))]:
+        table.add_row(escape(row["key"]), row["kind"], str(row["size"]), "", escape(row["reason"]))
+    console.print(table)
+    hidden = len(rows) + len(blocked) - len(table.rows)
+    if hidden:
+        console.print(f"{hidden} more: --all shows them")
