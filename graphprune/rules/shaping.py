@@ -186,6 +186,54 @@ def _taken(node: NodeContext, dim: Dim, index: np.ndarray) -> Dim:  # type: igno
     return add(node.middle(dim, int(run[0]), int(run[-1]) + 1)[1] for run in runs)
 
 
+def _gather_nd(node: NodeContext) -> None:
+    """The leading axes are picked by value; what is copied whole passes through."""
+    dims, index = node.dims(0), node.dims(1)
+    batch = int(node.attribute("batch_dims", 0))
+    picked = batch + index[-1].size
+    for dim in dims[:picked]:
+        node.freeze(dim, f"slots are picked by value by {node.where}")
+    node.set(0, [*index[:-1], *dims[picked:]])
+
+
+def _scatter_nd(node: NodeContext) -> None:
+    """The leading axes are written to by value; what is written whole must agree with the data."""
+    dims, index, updates = node.dims(0), node.dims(1), node.dims(2)
+    picked = index[-1].size
+    for dim in dims[:picked]:
+        node.freeze(dim, f"slots are written by value by {node.where}")
+    node.same([index[:-1], updates[: len(index) - 1]])
+    node.same([dims[picked:], updates[len(index) - 1 :]])
+    node.set(0, node.dims(0))
+
+
+def _by_element(node: NodeContext) -> None:
+    """GatherElements and its inverse: one axis by value, the others side by side."""
+    dims, index = node.dims(0), node.dims(1)
+    axis = node.axis(int(node.attribute("axis", 0)), len(dims))
+    others = [node.dims(k) for k in range(1, node.count())]
+    for k, dim in enumerate(dims):
+        if k == axis or any(o[k].size != dim.size for o in others):
+            for each in (dim, *(o[k] for o in others)):
+                node.freeze(each, f"slots are picked by value by {node.where}")
+        else:
+            for other in others:
+                node.solver.unify(dim, other[k])
+    made = index if node.op == "GatherElements" else dims
+    node.set(0, [node.solver.resolve(d) for d in made])
+
+
+def _compress(node: NodeContext) -> None:
+    """Slots of one axis are chosen by value; without an axis everything is mixed."""
+    dims, shape = list(node.dims(0)), node.out_shape()
+    if node.attribute("axis") is None:
+        raise Barrier("its output depends on values")
+    axis = node.axis(int(node.attribute("axis")), len(dims))
+    node.freeze(dims[axis], f"slots are chosen by value by {node.where}")
+    dims[axis] = node.fixed(shape[axis])
+    node.set(0, dims)
+
+
 def _pad(node: NodeContext) -> None:
     """Constant padding adds new slots at both ends of an axis; they may be cut like any other."""
     dims, shape = list(node.dims(0)), node.out_shape()
@@ -281,6 +329,12 @@ RULES = {
     "Split": rule(_split, "keep"),
     "Slice": rule(_slice, "keep"),
     "Gather": rule(_gather, "keep"),
+    "GatherND": rule(_gather_nd, "keep"),
+    "ScatterND": rule(_scatter_nd, "any"),
+    "GatherElements": rule(_by_element, "keep"),
+    "ScatterElements": rule(_by_element, "any"),
+    "Scatter": rule(_by_element, "any"),
+    "Compress": rule(_compress, "keep"),
     "Pad": rule(_pad, "keep"),
     "Resize": rule(_resize, "keep"),
     "Upsample": rule(_resize, "keep"),

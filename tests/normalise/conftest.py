@@ -18,7 +18,7 @@ Agree = Callable[..., ir.Model]
 
 
 def run(model: onnx.ModelProto, feeds: dict[str, Any], reference: bool = False) -> list[Any]:
-    """Returns the outputs of a model in ONNX Runtime, with no optimisation of its own, or in the reference."""
+    """Returns the outputs of a model, from ONNX Runtime without optimisation or the reference evaluator."""
     if reference:
         return list(ReferenceEvaluator(model).run(None, feeds))
     ort = pytest.importorskip("onnxruntime")
@@ -94,3 +94,13 @@ def operators(model: ir.Model) -> list[str]:
 @pytest.fixture
 def ops() -> Callable[[ir.Model], list[str]]:
     return operators
+
+
+@pytest.fixture
+def execute() -> Callable[..., list[Any]]:
+    return run
+
+
+@pytest.fixture
+def feeds_for() -> Callable[[onnx.ModelProto], dict[str, Any]]:
+    return random_feeds

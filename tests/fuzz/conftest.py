@@ -1,0 +1,6 @@
+"""Makes the generator importable: it is shared with tools/fuzz.py."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
