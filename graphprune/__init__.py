@@ -34,7 +34,7 @@ _WHERE = {
     "prune": "graphprune.api",
 }
 
-__all__ = ["GraphPruneError", "Plan", "Result", "__version__", "analyse", "apply", "prune"]  # noqa: F822
+__all__ = ["GraphPruneError", "Plan", "Result", "__version__", "analyse", "apply", "prune"]
 
 
 def __getattr__(name: str) -> Any:

@@ -56,7 +56,8 @@ def prune(
     """Remove the slots that matter least from every prunable dimension of a model.
 
     Args:
-        model: a path, an `onnx.ModelProto`, an `onnx_ir.Model` or an `onnx_graphsurgeon.Graph`; never changed.
+        model: a path, an `onnx.ModelProto`, an `onnx_ir.Model` or an `onnx_graphsurgeon.Graph`. It is never
+            changed.
         ratio: share of slots to remove from each group, in (0, 1); 0.5 if no target is given.
         target: budgets such as `"macs=0.5"`, `"params=1.2M"`, `"size=8MB"` instead of a ratio.
         output: where to write the pruned model.

@@ -59,10 +59,14 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.exit()
 
 
-@click.group(cls=_MainVerb, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Versions.")
+@click.group(
+    cls=_MainVerb, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Versions."
+)
 def cli() -> None:
-    """Make an ONNX model physically smaller.
+    r"""Make an ONNX model physically smaller.
 
     \b
     graphprune model.onnx --ratio 0.5              remove half of every prunable dimension
@@ -91,7 +95,9 @@ def _read_config(ctx: click.Context, _: click.Parameter, value: Path | None) -> 
     given = {k.replace("-", "_"): v for k, v in data.items()}
     for key in given:
         if key not in known:
-            raise UsageError(f"the configuration {value} has an unknown key {key!r}: keys are the long options")
+            raise UsageError(
+                f"the configuration {value} has an unknown key {key!r}: keys are the long options"
+            )
     ctx.default_map = {**(ctx.default_map or {}), **given}
     return value
 
@@ -99,11 +105,21 @@ def _read_config(ctx: click.Context, _: click.Parameter, value: Path | None) -> 
 def _output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
-            click.option("-o", "--output", type=click.Path(path_type=Path), help="Where the pruned model goes [MODEL.pruned.onnx]."),
+            click.option(
+                "-o",
+                "--output",
+                type=click.Path(path_type=Path),
+                help="Where the pruned model goes [MODEL.pruned.onnx].",
+            ),
             click.option("--force", is_flag=True, help="Allow the output to be the input file."),
             click.option("--no-verify", is_flag=True, help="Skip the comparison with the masked original."),
             click.option("--no-benchmark", is_flag=True, help="Skip the latency measurement."),
-            click.option("--json", "json_file", metavar="FILE", help="Write the whole report as JSON; - for standard output."),
+            click.option(
+                "--json",
+                "json_file",
+                metavar="FILE",
+                help="Write the whole report as JSON; - for standard output.",
+            ),
             click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
             click.option("--seed", type=int, default=0, show_default=True, help="Of everything random."),
         )
@@ -115,20 +131,61 @@ def _output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @cli.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--ratio", type=float, help="Share of slots to remove from each prunable group [0.5].")
-@click.option("--target", multiple=True, metavar="T", help="macs=0.5, params=1.2M, size=8MB: what may be left.")
-@click.option("--criterion", default="l2-group", show_default=True, help="How slots are scored: l2-group, l1, random.")
-@click.option("--allocation", default="uniform", show_default=True, help="uniform, or global: one ranking for all groups.")
-@click.option("--round-to", type=int, default=1, show_default=True, help="Keep multiples of this many channels or neurons.")
-@click.option("--min-keep", type=float, default=0.1, show_default=True, help="Share every group keeps under a target or ranking.")
-@click.option("--structures", metavar="KINDS", help="Only these kinds, by comma: channels, neurons, heads, head-dim, groups, hidden, residual.")
-@click.option("--only", multiple=True, metavar="PATTERN", help="Only dimensions of weights or nodes with such names.")
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave dimensions of such weights or nodes alone.")
-@click.option("--config", type=click.Path(path_type=Path), is_eager=True, expose_value=False, callback=_read_config, help="TOML file of options.")
-@click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Write the plan (kept indices and reasons) as JSON.")
+@click.option(
+    "--target", multiple=True, metavar="T", help="macs=0.5, params=1.2M, size=8MB: what may be left."
+)
+@click.option(
+    "--criterion", default="l2-group", show_default=True, help="How slots are scored: l2-group, l1, random."
+)
+@click.option(
+    "--allocation",
+    default="uniform",
+    show_default=True,
+    help="uniform, or global: one ranking for all groups.",
+)
+@click.option(
+    "--round-to",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Keep multiples of this many channels or neurons.",
+)
+@click.option(
+    "--min-keep",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="Share every group keeps under a target or ranking.",
+)
+@click.option(
+    "--structures",
+    metavar="KINDS",
+    help="Only these kinds, by comma: channels, neurons, heads, head-dim, groups, hidden, residual.",
+)
+@click.option(
+    "--only", multiple=True, metavar="PATTERN", help="Only dimensions of weights or nodes with such names."
+)
+@click.option(
+    "--exclude", multiple=True, metavar="PATTERN", help="Leave dimensions of such weights or nodes alone."
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=_read_config,
+    help="TOML file of options.",
+)
+@click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(path_type=Path),
+    help="Write the plan (kept indices and reasons) as JSON.",
+)
 @click.option("--dry-run", is_flag=True, help="Decide and report, but make no model.")
 @_output_options
 @click.pass_context
-def prune(ctx: click.Context, model: Path, **given: Any) -> None:
+def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
     """Prune MODEL: remove the slots that matter least, and prove the result."""
     from graphprune.decide import Options, parse_targets
     from graphprune.pipeline import Settings, run_pipeline
@@ -176,7 +233,12 @@ def apply(plan: Path, model: Path, **given: Any) -> None:
     _check_writable(given["json_file"], None)
     with _progress(given) as say:
         settings = Settings(
-            given["output"] or _beside(model), given["force"], not given["no_verify"], not given["no_benchmark"], False, say
+            given["output"] or _beside(model),
+            given["force"],
+            not given["no_verify"],
+            not given["no_benchmark"],
+            False,
+            say,
         )
         run = run_plan(model, read_plan(plan), settings, given["seed"])
     _show(run, given)
@@ -226,7 +288,9 @@ def _kinds(text: Any) -> tuple[str, ...] | None:
 
 def _ratios(found: Any) -> dict[str, float]:
     if not isinstance(found, dict) or not all(isinstance(v, int | float) for v in found.values()):
-        raise UsageError('[ratios] in the configuration must give numbers by name, for example "layer1.*" = 0.3')
+        raise UsageError(
+            '[ratios] in the configuration must give numbers by name, for example "layer1.*" = 0.3'
+        )
     return {str(k): float(v) for k, v in found.items()}
 
 
@@ -236,7 +300,10 @@ def _check_writable(*files: str | Path | None) -> None:
         if file is not None and str(file) != "-":
             folder = Path(file).resolve().parent
             if not folder.is_dir() or Path(file).is_dir():
-                raise OutputError(f"cannot write {file}: {'it is a folder' if folder.is_dir() else 'its folder does not exist'}")
+                raise OutputError(
+                    f"cannot write {file}: "
+                    + ("it is a folder" if folder.is_dir() else "its folder does not exist")
+                )
 
 
 def _write_text(file: str | Path, text: str) -> None:

@@ -91,7 +91,8 @@ def all_passes() -> Mapping[tuple[str, str], Pass]:
             key = (offered.kind, offered.name)
             if key in found:
                 raise UsageError(
-                    f"{offered.kind} {offered.name!r} is offered by both {found[key][1]} and {entry.value}: uninstall one"
+                    f"{offered.kind} {offered.name!r} is offered by both {found[key][1]} and {entry.value}: "
+                    "uninstall one"
                 )
             found[key] = (offered, entry.value)
     return {key: offered for key, (offered, _) in found.items()}

@@ -18,9 +18,9 @@ import onnx
 import onnx_ir as ir
 
 from graphprune.analysis import Analysis, analyse_model
+from graphprune.analysis.cost import CostModel
 from graphprune.decide import Decision, Options, decide
 from graphprune.decide.candidates import Candidates
-from graphprune.analysis.cost import CostModel
 from graphprune.errors import ModelError, RuntimeMissingError, VerificationError
 from graphprune.load import Source, check_output, load, save
 from graphprune.normalise import normalise, reshare
@@ -30,7 +30,14 @@ from graphprune.runtime.environment import environment
 from graphprune.runtime.latency import interleaved, median
 from graphprune.runtime.record import record
 from graphprune.runtime.session import open_session
-from graphprune.validate import Equivalence, Fidelity, check_contract, check_equivalence, check_file, measure_fidelity
+from graphprune.validate import (
+    Equivalence,
+    Fidelity,
+    check_contract,
+    check_equivalence,
+    check_file,
+    measure_fidelity,
+)
 from graphprune.validate.compare import Outputs
 from graphprune.validate.equivalence import run_all, test_feeds
 
@@ -97,7 +104,9 @@ class _Clock:
         self._stage = ""
 
 
-def analyse_source(what: Any, seed: int = 0, progress: Callable[[str], None] = lambda _: None) -> tuple[Source, ir.Model, Analysis]:
+def analyse_source(
+    what: Any, seed: int = 0, progress: Callable[[str], None] = lambda _: None
+) -> tuple[Source, ir.Model, Analysis]:
     """Load, normalise and analyse anything that `load` reads."""
     progress("load")
     source = load(what)
@@ -179,7 +188,9 @@ def _carry_out(run: Run, clock: _Clock, seed: int) -> Run:
     reshare(pruned)
     run.pruned = pruned
     if broken := check_contract(run.source.model, pruned):
-        raise VerificationError(f"the interface of the model changed: {'; '.join(broken)}; nothing was written")
+        raise VerificationError(
+            f"the interface of the model changed: {'; '.join(broken)}; nothing was written"
+        )
     with tempfile.TemporaryDirectory(prefix="graphprune-") as folder:
         trial = Path(folder) / "pruned.onnx"
         run.size_bytes = save(pruned, trial, source=run.source)
@@ -211,8 +222,9 @@ def _validate(run: Run, trial: Path, seed: int) -> None:
         e = run.equivalence
         what = e.note or f'output "{e.output}" differs by {e.error:.2g} (allowed {e.tolerance:.2g})'
         raise VerificationError(
-            f"the pruned model is not the masked original: {what}; nothing was written. This is a fault of graphprune: "
-            "please report it with the plan (--plan); --exclude can leave the layer concerned alone"
+            f"the pruned model is not the masked original: {what}; nothing was written. "
+            "This is a fault of graphprune: please report it with the plan (--dry-run --plan FILE); "
+            "--exclude can leave the layer concerned alone"
         )
     if run.equivalence.status == "not checked":
         run.warnings.append(f"mask equivalence was not checked: {run.equivalence.note}")
@@ -262,8 +274,9 @@ def _benchmark(run: Run, trial: Path) -> None:
     run.latency_ms = times
     if times["after"] > 0.95 * times["before"]:
         run.warnings.append(
-            f"the result is not faster on this machine ({times['before']:.2f} ms before, {times['after']:.2f} ms after): "
-            "widths off the kernels' block cost time, try --round-to 16 (or 8)"
+            f"the result is not faster on this machine ({times['before']:.2f} ms before, "
+            f"{times['after']:.2f} ms after): widths off the kernels' block cost time, "
+            "try --round-to 16 (or 8)"
         )
 
 

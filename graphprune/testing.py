@@ -2,7 +2,9 @@
 
     outcome = prune_at_random(model, ratio=0.5)
     assert outcome.equivalence.status == "equal"
-    assert outcome.kept("conv.weight[0]") == 8
+    assert outcome.size("conv.weight", 0) == 8
+
+`equivalence.change` says how much there was to see.
 """
 
 from __future__ import annotations
@@ -67,7 +69,11 @@ def prune_at_random(
     return prune_slots(normal, analysis, decision.keeps, decision, seed)
 
 
-def prune_slots(model: ir.Model, analysis: Analysis, keeps: Keeps, decision: Decision, seed: int = 0) -> Outcome:
+def prune_slots(
+    model: ir.Model, analysis: Analysis, keeps: Keeps, decision: Decision, seed: int = 0
+) -> Outcome:
     """Rewrite with the given slots and compare."""
     pruned = rewrite(model, analysis, keeps)
-    return Outcome(model, pruned, analysis, decision, check_equivalence(model, analysis, keeps, pruned, seed=seed))
+    return Outcome(
+        model, pruned, analysis, decision, check_equivalence(model, analysis, keeps, pruned, seed=seed)
+    )

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from typing import Any
 
 import networkx as nx
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from graphprune.analysis.exactness import inexact_atoms
-from graphprune.analysis.facts import GraphFacts, NodeFacts, read_graph
+from graphprune.analysis.facts import BodyFacts, GraphFacts, NodeFacts, read_graph
 from graphprune.analysis.private import outer_atoms
-from graphprune.dims import Atom, Const, Dim, Solver, atoms_in
+from graphprune.dims import Atom, Const, Dim, Solver, atoms_in, atoms_of
 from graphprune.rules import Barrier, NodeContext, find_rule
-from graphprune.rules.effects import Contraction, Effect, InputPositions, Kind, Normalised
+from graphprune.rules.effects import Contraction, Effect, Entry, InputPositions, Kind, Normalised
 from graphprune.rules.notation import apply
 from graphprune.rules.table import BARRIERS
 from graphprune.runtime.recording import Recording
@@ -112,13 +114,13 @@ class Analysis:
         return {a: _size_in(d, a) for dims in self.dims.values() for d in dims for a in d.atoms}
 
     @cached_property
-    def graph(self) -> nx.Graph:
+    def graph(self) -> nx.Graph[tuple[Any, ...]]:
         """The coupled groups as a graph.
 
         Nodes: `("group", key)`, `("axis", tensor, axis)` and `("operator", name)`. An axis is joined to
         the groups its expression mentions and to the operators that read or write its tensor.
         """
-        graph: nx.Graph = nx.Graph()
+        graph: nx.Graph[tuple[Any, ...]] = nx.Graph()
         for group in self.groups:
             graph.add_node(("group", group.key), size=group.size, kind=group.kind, frozen=group.frozen)
         for name, dims in self.dims.items():
@@ -126,7 +128,7 @@ class Analysis:
                 for atom in dim.atoms:
                     if atom in self.by_atom:
                         graph.add_edge(("axis", name, axis), ("group", self.by_atom[atom].key))
-        for node in self.facts.nodes:
+        for node in self.facts.all_nodes:
             graph.add_node(("operator", node.name), op=node.op)
             for name in (*node.inputs, *node.outputs):
                 for axis in range(len(self.dims.get(name, ()))):
@@ -138,7 +140,7 @@ class Analysis:
         """Names of the operators that a group runs through, in graph order."""
         axes = nx.neighbors(self.graph, ("group", group.key))
         names = {n[1] for axis in axes for n in nx.neighbors(self.graph, axis) if n[0] == "operator"}
-        return [n.name for n in self.facts.nodes if n.name in names]
+        return [n.name for n in self.facts.all_nodes if n.name in names]
 
 
 def analyse_model(model: ir.Model, recording: Recording) -> Analysis:
@@ -173,15 +175,20 @@ class _Analyser:
             for dim in self.dims.get(name, ()):
                 self.solver.freeze(dim, f'reaches graph output "{name}"')
         resolved = {n: tuple(self.solver.resolve(d) for d in dims) for n, dims in self.dims.items()}
-        return _read_off(self.facts, self.recording, self.solver, resolved, tuple(self.effects), self.barriers)
+        return _read_off(
+            self.facts, self.recording, self.solver, resolved, tuple(self.effects), self.barriers
+        )
 
     # -- one node -----------------------------------------------------------------------------
 
     def _relate(self, node: NodeFacts) -> None:
+        if node.bodies:
+            self._enter(node)
+            return
         rule = find_rule(node.domain, node.op)
         context = self._context(node)
         try:
-            if rule is None or node.captured:
+            if rule is None:
                 raise Barrier(_no_rule(node))
             text = rule.relate if isinstance(rule.relate, str) else rule.relate(context)
             if text is not None:
@@ -199,6 +206,100 @@ class _Analyser:
             if name and dims is not None:
                 self.dims[name] = dims
 
+    # -- bodies -------------------------------------------------------------------------------
+
+    def _enter(self, node: NodeFacts) -> None:
+        """Follow the bodies of a node: what goes in and what comes out is one dimension with its twin inside."""
+        try:
+            match node.op:
+                case "If":
+                    made = self._branches(node)
+                case "Loop":
+                    made = self._turns(node, node.inputs[2:], node.bodies[0].inputs[2:], first_output=1)
+                case "Scan":
+                    made = self._scan(node)
+                case _:
+                    raise Barrier(_no_rule(node))
+        except Barrier as barrier:
+            self._block(node, str(barrier))
+            return
+        for name, dims in zip(node.outputs, made, strict=True):
+            shape = self.recording.shapes.get(name)
+            if not name or shape is None:
+                continue
+            if dims is None or [d.size for d in dims] != list(shape):
+                why = f'changes its shape in {node.op} "{node.name}"'
+                for dim in dims or ():
+                    self.solver.freeze(dim, why)
+                dims = tuple(Const(int(s), why) for s in shape)
+            self.dims[name] = tuple(dims)
+
+    def _inside(self, node: NodeFacts, body: BodyFacts) -> list[tuple[Dim, ...] | None]:
+        """Relate the nodes of a body; the dimensions of its outputs, None where they are unknown."""
+        if any(n and n not in self.recording.shapes for x in body.nodes for n in x.outputs):
+            why = f'a body of {node.op} "{node.name}" that could not be run by itself'
+            for name in body.captured:
+                for dim in self.dims.get(name, ()):
+                    self.solver.freeze(dim, why)
+            return [None] * len(body.outputs)
+        for inner in body.nodes:
+            self._relate(inner)
+        return [self.dims.get(n) for n in body.outputs]
+
+    def _branches(self, node: NodeFacts) -> list[tuple[Dim, ...] | None]:
+        """If: the outputs of both branches are the outputs of the node."""
+        branches = [self._inside(node, body) for body in node.bodies]
+        return [self._agreed(node, list(twins)) for twins in zip(*branches, strict=True)]
+
+    def _agreed(self, node: NodeFacts, twins: list[tuple[Dim, ...] | None]) -> tuple[Dim, ...] | None:
+        """Several dimensions for one tensor made equal; frozen where they cannot be."""
+        known = [t for t in twins if t is not None]
+        sizes = {tuple(d.size for d in t) for t in known}
+        if len(known) == len(twins) and len(sizes) == 1:
+            for other in known[1:]:
+                for a, b in zip(known[0], other, strict=True):
+                    self.solver.unify(a, b)
+            return known[0]
+        for dim in (d for t in known for d in t):
+            self.solver.freeze(dim, f'its size depends on the way taken in {node.op} "{node.name}"')
+        return None
+
+    def _turns(
+        self, node: NodeFacts, states: Sequence[str], inner: Sequence[str], first_output: int
+    ) -> list[tuple[Dim, ...] | None]:
+        """What is carried from turn to turn is one dimension before, during and after all turns."""
+        body = node.bodies[0]
+        for name, state in zip(inner, states, strict=True):
+            dims = self.dims.get(state)
+            if dims is None or tuple(d.size for d in dims) != self.recording.shapes.get(name):
+                raise Barrier("what it carries from turn to turn is not known")
+            self.dims[name] = dims
+        found = self._inside(node, body)[first_output:]
+        if any(dims is None for dims in found):
+            raise Barrier("its body could not be run by itself")
+        carried = [self._agreed(node, [self.dims[s], d]) for s, d in zip(states, found, strict=False)]
+        collected = []
+        for name, dims in zip(node.outputs[len(states) :], found[len(states) :], strict=True):
+            turns = (self.recording.shapes.get(name) or (1,))[0]
+            collected.append((Const(turns, f'turns of {node.op} "{node.name}"'), *(dims or ())))
+        return [*carried, *collected]
+
+    def _scan(self, node: NodeFacts) -> list[tuple[Dim, ...] | None]:
+        """Scan: states like a Loop's, and inputs and outputs cut along one axis."""
+        body = node.bodies[0]
+        count = len(node.inputs) - int(node.attributes["num_scan_inputs"])
+        if node.version < 9 or any(node.attributes.get("scan_output_axes") or ()):
+            raise Barrier("this form of Scan is not followed")
+        axes = node.attributes.get("scan_input_axes") or [0] * (len(node.inputs) - count)
+        for name, source, axis in zip(body.inputs[count:], node.inputs[count:], axes, strict=True):
+            dims = self.dims.get(source)
+            if dims is None:
+                raise Barrier("the shape of an input is unknown")
+            at = int(axis) % len(dims)
+            self.solver.freeze(dims[at], f'cut into turns by Scan "{node.name}"')
+            self.dims[name] = (*dims[:at], *dims[at + 1 :])
+        return self._turns(node, node.inputs[:count], body.inputs[:count], first_output=0)
+
     def _context(self, node: NodeFacts) -> NodeContext:
         recording = self.recording
         return NodeContext(
@@ -215,7 +316,7 @@ class _Analyser:
             solver=self.solver,
         )
 
-    def _value(self, name: str) -> np.ndarray | None:  # type: ignore[type-arg]
+    def _value(self, name: str) -> NDArray[np.generic] | None:
         """What an integer tensor holds, if it follows from weights and static shapes."""
         if not name or name not in self.facts.shaped:
             return None
@@ -231,13 +332,16 @@ class _Analyser:
         for name, dims in zip(node.outputs, context.outputs, strict=True):
             shape = self.recording.shapes.get(name)
             if dims is not None and shape is not None and tuple(d.size for d in dims) != tuple(shape):
-                raise Barrier(f"its rule expects shape {[d.size for d in dims]}, the runtime gives {list(shape)}")
+                raise Barrier(
+                    f"its rule expects shape {[d.size for d in dims]}, the runtime gives {list(shape)}"
+                )
 
     def _block(self, node: NodeFacts, reason: str) -> None:
         """Keep every slot that this node sees or makes."""
         why = f'{node.op} "{node.name}": {reason}'
         self.barriers[node.name] = reason
-        for name in (*node.inputs, *node.captured):
+        inside = [n for body in node.bodies for x in body.all_nodes for n in (*x.inputs, *x.outputs)]
+        for name in (*node.inputs, *node.captured, *inside):
             for dim in self.dims.get(name, ()):
                 self.solver.freeze(dim, why)
         for name in node.outputs:
@@ -248,8 +352,6 @@ class _Analyser:
 def _no_rule(node: NodeFacts) -> str:
     if node.op in BARRIERS and not node.domain:
         return BARRIERS[node.op]
-    if node.captured:
-        return "it has a body that is not followed yet"
     domain = f" of domain {node.domain}" if node.domain else ""
     return f"no rule for operator {node.op}{domain}"
 
@@ -285,9 +387,6 @@ def _read_off(
 
 def _resolved(effect: Effect, solver: Solver) -> Effect:
     """The effect with its dimensions in their final form."""
-    from dataclasses import fields, replace
-
-    from graphprune.rules.effects import Entry
 
     def final(value: object) -> object:
         if isinstance(value, tuple):
@@ -301,7 +400,7 @@ def _resolved(effect: Effect, solver: Solver) -> Effect:
 
 def _weights(facts: GraphFacts, dims: Mapping[str, tuple[Dim, ...]]) -> dict[str, Weight]:
     uses: dict[str, list[tuple[NodeFacts, int]]] = {}
-    for node in facts.nodes:
+    for node in facts.all_nodes:
         for index, name in enumerate(node.inputs):
             if name in facts.weights:
                 uses.setdefault(name, []).append((node, index))
@@ -317,14 +416,21 @@ def _weights(facts: GraphFacts, dims: Mapping[str, tuple[Dim, ...]]) -> dict[str
             bool(readers) and all(_is_added(n, k) for n, k in readers),
             bool(tensor.dtype.is_floating_point()) and not any(_is_divisor(n, k) for n, k in readers),
         )
-    for node in facts.nodes:
+    for node in facts.all_nodes:
         if node.op == "ConstantOfShape" and node.outputs[0] in facts.constant and node.outputs[0] in dims:
             value = node.attributes.get("value")
             array = np.zeros(1, np.float32) if value is None else np.asarray(value.numpy())
             name = node.outputs[0]
             floating = np.issubdtype(array.dtype, np.floating)
             found[name] = Weight(
-                name, tuple(d.size for d in dims[name]), dims[name], 0, floating, False, floating, float(array.ravel()[0])
+                name,
+                tuple(d.size for d in dims[name]),
+                dims[name],
+                0,
+                floating,
+                False,
+                floating,
+                float(array.ravel()[0]),
             )
     return found
 
@@ -353,7 +459,7 @@ def _groups(
     sizes: dict[int, int] = {}
     for weight in weights.values():
         for axis, dim in enumerate(weight.dims):
-            for atom in sorted(dim.atoms):
+            for atom in atoms_of(dim):
                 members.setdefault(atom, []).append(Member(weight.name, axis))
                 sizes.setdefault(atom, _size_in(dim, atom))
     kinds = _kinds(effects, weights, members, facts)
@@ -399,7 +505,7 @@ def _kinds(
         if isinstance(effect, Kind):
             for atom in effect.dim.atoms:
                 kinds.setdefault(atom, effect.kind)
-    convolved = {n for node in facts.nodes if node.op in ("Conv", "ConvTranspose") for n in node.inputs[1:]}
+    convolved = {n for node in facts.all_nodes if node.op in ("Conv", "ConvTranspose") for n in node.inputs[1:]}
     for atom, found in members.items():
         if kinds.get(atom) == "groups" and not any(
             _beside(weights[m.weight].dims[m.axis], atom) for m in found if m.weight in convolved

@@ -6,15 +6,12 @@ Every count is a sum of products of dimension sizes, so "what would this keep co
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from graphprune.analysis.analyser import Analysis
+from graphprune.analysis.facts import NodeFacts
 from graphprune.dims import Atom, Dim, Product, Sum, Take, add
-
-if TYPE_CHECKING:
-    from graphprune.analysis.analysis import Analysis
-    from graphprune.analysis.facts import NodeFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +43,11 @@ class CostModel:
     def __init__(self, analysis: Analysis) -> None:
         origin = analysis.facts.origin
         self._weights = [
-            (origin.get(w.name, w.name), w.itemsize_bits, w.dims) for w in analysis.weights.values() if w.made is None
+            (origin.get(w.name, w.name), w.itemsize_bits, w.dims)
+            for w in analysis.weights.values()
+            if w.made is None
         ]
-        self._nodes = [(n.name, m) for n in analysis.facts.nodes if (m := macs_of(n, analysis.dims)) is not None]
+        self._nodes = list(_products(analysis.facts.nodes, analysis, 1))
 
     def cost(self, counts: Mapping[int, int] | None = None) -> Cost:
         """The cost when atom `a` keeps `counts[a]` slots; atoms that are missing keep all."""
@@ -98,6 +97,26 @@ class Sizes:
         return size
 
 
+def _products(nodes: Iterable[NodeFacts], analysis: Analysis, turns: int) -> Iterator[tuple[str, Monomial]]:
+    """Every node that multiplies, with the turns of the loops around it."""
+    for node in nodes:
+        if (found := macs_of(node, analysis.dims)) is not None:
+            yield node.name, Monomial(found.factor * turns, found.dims)
+        for body in node.bodies:
+            yield from _products(body.nodes, analysis, turns * _turns(node, analysis))
+
+
+def _turns(node: NodeFacts, analysis: Analysis) -> int:
+    """How often a body ran when shapes were recorded, as far as its outputs tell."""
+    states = {"Loop": len(node.inputs) - 2, "Scan": len(node.inputs) - int(node.attributes.get("num_scan_inputs") or 0)}
+    collected = node.outputs[states.get(node.op, len(node.outputs)) :]
+    shapes = [analysis.recording.shapes.get(n, ()) for n in collected]
+    if shapes and shapes[0]:
+        return shapes[0][0]
+    most = analysis.recording.values.get(node.inputs[0]) if node.op == "Loop" and node.inputs[0] else None
+    return int(most) if most is not None and most.size == 1 and 0 < int(most) < 1 << 20 else 1
+
+
 def macs_of(node: NodeFacts, dims: Mapping[str, tuple[Dim, ...]]) -> Monomial | None:
     """Multiply-adds of one node: products with weights or between activations."""
     given = [dims.get(n, ()) if n else () for n in node.inputs]
@@ -122,7 +141,7 @@ def macs_of(node: NodeFacts, dims: Mapping[str, tuple[Dim, ...]]) -> Monomial | 
 
 
 def _recurrent(given: Sequence[tuple[Dim, ...]]) -> Monomial:
-    """steps x batch x directions x (gates x hidden) x (in + hidden)."""
+    """Steps x batch x directions x (gates x hidden) x (in + hidden)."""
     (directions, rows, width), hidden = given[1], given[2][2]
     return Monomial(1, (*given[0][:2], directions, rows, add([width, hidden])))
 

@@ -56,14 +56,51 @@ class _Flow:
     def run(self) -> dict[int, str]:
         """Follow every node in order."""
         for node in self.facts.nodes:
-            for contraction in self.contractions.get(node.name, ()):
-                self._check(node, contraction)
-            rule = find_rule(node.domain, node.op)
-            for name in node.outputs:
-                levels = {a: self._level(node, rule, a) for a in self.mentions.get(name, ())}
-                if stained := {a: v for a, v in levels.items() if v}:
-                    self.levels[name] = stained
+            self._follow(node)
         return self.found
+
+    def _follow(self, node: NodeFacts) -> None:
+        if node.bodies:
+            self._follow_bodies(node)
+            return
+        for contraction in self.contractions.get(node.name, ()):
+            self._check(node, contraction)
+        rule = find_rule(node.domain, node.op)
+        for name in node.outputs:
+            self._stain(name, {a: self._level(node, rule, a) for a in self.mentions.get(name, ())})
+
+    def _stain(self, name: str, levels: Mapping[int, Level]) -> bool:
+        """Raise what is known of a tensor; True if that changed anything."""
+        before = self.levels.get(name, {})
+        after = {a: max(v, before.get(a, Level.ZERO)) for a, v in levels.items()}
+        after = {**before, **{a: v for a, v in after.items() if v}}
+        self.levels[name] = after
+        return after != before
+
+    def _levels_of(self, source: str, target: str) -> dict[int, Level]:
+        """What `target` holds if it is `source`."""
+        return {a: self._at(source, a) or Level.ZERO for a in self.mentions.get(target, ())}
+
+    def _follow_bodies(self, node: NodeFacts) -> None:
+        """Once through each branch; through the body of a loop until nothing changes any more."""
+        first_in, first_out = {"Loop": (2, 1), "Scan": (0, 0)}.get(node.op, (0, 0))
+        for body in node.bodies:
+            carried = list(zip(node.inputs[first_in:], body.inputs[first_in:], strict=False))
+            turned = list(zip(body.outputs[first_out:], body.inputs[first_in:], strict=False))
+            for source, target in carried:
+                self._stain(target, self._levels_of(source, target))
+            moved = True
+            while moved:
+                for inner in body.nodes:
+                    self._follow(inner)
+                moved = node.op != "If" and any(
+                    [self._stain(t, self._levels_of(s, t)) for s, t in turned if self._same(s, t)]
+                )
+            for source, target in zip(body.outputs[first_out:], node.outputs, strict=True):
+                self._stain(target, self._levels_of(source, target))
+
+    def _same(self, one: str, other: str) -> bool:
+        return self.mentions.get(one, frozenset()) == self.mentions.get(other, frozenset())
 
     def _at(self, name: str, atom: int) -> Level | None:
         """The level of a tensor at an atom; None where the tensor does not have it."""
@@ -113,6 +150,8 @@ class _Flow:
 
     def _lifted(self, node: NodeFacts, present: Sequence[Level]) -> Level:
         lowest = min(present, default=Level.FINITE)
+        if node.op in ("IsNaN", "IsInf"):  # a truth value, whatever the operand
+            return Level.FINITE
         if Level.UNDEFINED in present or (lowest is Level.ZERO and node.op in ("Log", "Reciprocal")):
             return Level.UNDEFINED
         if node.op == "Pow":

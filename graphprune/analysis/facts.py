@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,13 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from graphprune.load.view import bodies_of
 from graphprune.normalise.sharing import SHARED_FROM
+from graphprune.runtime.bodies import read_from_outside
 
-RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"})
+RANDOM = frozenset(
+    {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
+)
 # Larger integer constants are tables of indices, never shapes.
 _SMALL = 1 << 16
 
@@ -28,20 +32,52 @@ class NodeFacts:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
-    captured: tuple[str, ...]  # values of this graph that bodies of the node read
+    bodies: tuple[BodyFacts, ...] = ()
+
+    @property
+    def captured(self) -> tuple[str, ...]:
+        """Values around the node that its bodies read."""
+        return tuple(dict.fromkeys(name for body in self.bodies for name in body.captured))
+
+
+@dataclass(frozen=True, slots=True)
+class BodyFacts:
+    """A body of If, Loop or Scan; `captured` are the values of the graphs around it that it reads."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[NodeFacts, ...]
+    captured: tuple[str, ...]
+
+    @property
+    def all_nodes(self) -> Iterator[NodeFacts]:
+        """Its nodes and those of the bodies in it."""
+        return _everywhere(self.nodes)
+
+
+def _everywhere(nodes: Iterable[NodeFacts]) -> Iterator[NodeFacts]:
+    for node in nodes:
+        yield node
+        for body in node.bodies:
+            yield from body.all_nodes
 
 
 @dataclass(frozen=True, slots=True)
 class GraphFacts:
-    """The main graph of a normalised model as plain data."""
+    """A normalised model as plain data."""
 
-    nodes: tuple[NodeFacts, ...]
+    nodes: tuple[NodeFacts, ...]  # of the main graph; they hold their bodies
     inputs: tuple[str, ...]  # without those that are initializers
     outputs: tuple[str, ...]
     weights: Mapping[str, ir.TensorProtocol]
     constant: frozenset[str]  # tensors computed from weights alone
     shaped: frozenset[str]  # tensors computed from weights and shapes alone
     origin: Mapping[str, str]  # weights that normalising cloned -> the one initializer they came from
+
+    @property
+    def all_nodes(self) -> Iterator[NodeFacts]:
+        """The nodes of the main graph and of every body, in order."""
+        return _everywhere(self.nodes)
 
     def small_value(self, name: str) -> NDArray[np.generic] | None:
         """The value of a small integer initializer."""
@@ -56,33 +92,39 @@ def read_graph(model: ir.Model) -> GraphFacts:
     graph = model.graph
     opsets = dict(graph.opset_imports or model.opset_imports)
     weights = {n: v.const_value for n, v in graph.initializers.items() if v.const_value is not None}
-    known = {id(v) for v in graph.inputs} | {id(v) for v in graph.initializers.values()}
-    nodes: list[NodeFacts] = []
-    for node in graph:
-        known |= {id(v) for v in node.outputs}
-    for node in graph:
-        domain = node.domain if node.domain != "ai.onnx" else ""
-        nodes.append(
-            NodeFacts(
-                name=node.name or "",
-                op=node.op_type,
-                domain=domain,
-                version=opsets.get(domain, opsets.get("ai.onnx", 1) if domain == "" else 1),
-                inputs=tuple("" if v is None else v.name or "" for v in node.inputs),
-                outputs=tuple(v.name or "" for v in node.outputs),
-                attributes=_attributes(node),
-                captured=tuple(dict.fromkeys(_captured(node, known))),
-            )
-        )
+    nodes = tuple(_node(n, opsets) for n in graph)
     constant, shaped = _origins(nodes, weights)
     return GraphFacts(
-        nodes=tuple(nodes),
+        nodes=nodes,
         inputs=tuple(v.name or "" for v in graph.inputs if v.name not in weights),
         outputs=tuple(v.name or "" for v in graph.outputs),
         weights=weights,
         constant=constant,
         shaped=shaped,
         origin={n: str(v.meta[SHARED_FROM]) for n, v in graph.initializers.items() if SHARED_FROM in v.meta},
+    )
+
+
+def _node(node: ir.Node, opsets: Mapping[str, int]) -> NodeFacts:
+    domain = node.domain if node.domain != "ai.onnx" else ""
+    return NodeFacts(
+        name=node.name or "",
+        op=node.op_type,
+        domain=domain,
+        version=opsets.get(domain, opsets.get("ai.onnx", 1) if domain == "" else 1),
+        inputs=tuple("" if v is None else v.name or "" for v in node.inputs),
+        outputs=tuple(v.name or "" for v in node.outputs),
+        attributes=_attributes(node),
+        bodies=tuple(_body(b, opsets) for b in bodies_of(node)),
+    )
+
+
+def _body(body: ir.Graph, opsets: Mapping[str, int]) -> BodyFacts:
+    return BodyFacts(
+        inputs=tuple(v.name or "" for v in body.inputs),
+        outputs=tuple(v.name or "" for v in body.outputs),
+        nodes=tuple(_node(n, opsets) for n in body),
+        captured=tuple(v.name or "" for v in read_from_outside(body)),
     )
 
 
@@ -97,32 +139,17 @@ def _attributes(node: ir.Node) -> dict[str, Any]:
     return found
 
 
-def _captured(node: ir.Node, known: set[int]) -> Iterator[str]:
-    for attribute in node.attributes.values():
-        graphs = (
-            [attribute.value]
-            if attribute.type == ir.AttributeType.GRAPH
-            else attribute.value
-            if attribute.type == ir.AttributeType.GRAPHS
-            else []
-        )
-        for body in graphs:
-            for inner in ir.traversal.RecursiveGraphIterator(body):
-                yield from (v.name or "" for v in inner.inputs if v is not None and id(v) in known)
-            yield from (v.name or "" for v in body.outputs if id(v) in known)
-
-
 def _origins(
-    nodes: list[NodeFacts], weights: Mapping[str, ir.TensorProtocol]
+    nodes: Iterable[NodeFacts], weights: Mapping[str, ir.TensorProtocol]
 ) -> tuple[frozenset[str], frozenset[str]]:
     """Tensors computed from weights alone, and from weights and shapes alone."""
     constant, shaped = set(weights), set(weights)
-    for node in nodes:
-        if node.op in RANDOM or node.captured:
+    for node in _everywhere(nodes):
+        if node.op in RANDOM or node.bodies:
             continue
         given = [n for n in node.inputs if n]
-        if all(n in constant for n in given):
+        if given and all(n in constant for n in given):
             constant.update(node.outputs)
-        if node.op in ("Shape", "Size") or all(n in shaped for n in given):
+        if node.op in ("Shape", "Size") or (given and all(n in shaped for n in given)):
             shaped.update(node.outputs)
     return frozenset(constant), frozenset(shaped)

@@ -6,7 +6,7 @@ groups, a head's width inside the heads) need not keep the same indices everywhe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from graphprune.dims import Atom, Dim, terms_of
 from graphprune.dims.evaluate import factors_of
@@ -23,7 +23,13 @@ def outer_atoms(tensors: Iterable[Sequence[Dim]], shared: frozenset[int]) -> dic
     for dims in {tuple(d) for d in tensors if any(x.atoms for x in d)}:
         for atom, outer in _in_tensor(dims).items():
             found[atom] = found[atom] & outer if atom in found else outer
+    found = {a: {o for o in outer if not _mutual(found, a, o)} for a, outer in found.items()}
     return {a: tuple(sorted(o)) for a, o in found.items() if o and a not in shared}
+
+
+def _mutual(found: Mapping[int, set[int]], atom: int, other: int) -> bool:
+    """Two that always occur together: only one of them, the later made, may depend on the other."""
+    return atom in found.get(other, ()) and atom < other
 
 
 def _in_tensor(dims: Sequence[Dim]) -> dict[int, set[int]]:

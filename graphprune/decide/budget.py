@@ -87,7 +87,8 @@ def solve(
     def met(share: float) -> bool:
         cost = cost_of(counts_at(share))
         return all(
-            measure(cost, t.measure, overhead_bytes) <= t.allowed(measure(original, t.measure, overhead_bytes))
+            measure(cost, t.measure, overhead_bytes)
+            <= t.allowed(measure(original, t.measure, overhead_bytes))
             for t in targets
         )
 
@@ -97,8 +98,8 @@ def solve(
         least = cost_of(counts_at(1.0))
         best = ", ".join(_best(t, least, original, overhead_bytes) for t in targets)
         raise TargetError(
-            f"the target {', '.join(t.text for t in targets)} cannot be reached: cutting every group to its floor "
-            f"leaves {best}; ask for that, lower --min-keep, or allow more with --structures"
+            f"the target {', '.join(t.text for t in targets)} cannot be reached: cutting every group to its "
+            f"floor leaves {best}; ask for that, lower --min-keep, or allow more with --structures"
         )
     low, high = 0.0, 1.0
     for _ in range(40):

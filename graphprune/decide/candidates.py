@@ -74,7 +74,11 @@ def _refusal(group: Group, structures: Collection[str] | None) -> str:
         return "has a single slot"
     if group.approximate and (structures is None or RESIDUAL not in structures):
         return f"approximate: {group.approximate} (--structures residual to cut it)"
-    if structures is not None and group.kind not in structures and not (group.approximate and RESIDUAL in structures):
+    if (
+        structures is not None
+        and group.kind not in structures
+        and not (group.approximate and RESIDUAL in structures)
+    ):
         return f"{group.kind} were not asked for (--structures)"
     return ""
 
@@ -105,8 +109,8 @@ def _one_for_each_axis(analysis: Analysis, free: Sequence[Group], reasons: dict[
 def _names(analysis: Analysis, group: Group) -> frozenset[str]:
     """Names a user may mean the group by: weights and the nodes that read them."""
     weights = {m.weight for m in group.members}
-    nodes = {n.name for n in analysis.facts.nodes if weights & set(n.inputs)}
-    outputs = {o for n in analysis.facts.nodes if n.name in nodes for o in n.outputs}
+    nodes = {n.name for n in analysis.facts.all_nodes if weights & set(n.inputs)}
+    outputs = {o for n in analysis.facts.all_nodes if n.name in nodes for o in n.outputs}
     return frozenset(weights | nodes | outputs)
 
 
@@ -117,6 +121,8 @@ def _matching(names: Iterable[str], patterns: Sequence[str]) -> frozenset[str]:
         match = re.compile(fnmatch.translate(pattern)).match
         hits = {n for n in names if match(n)}
         if not hits:
-            raise UsageError(f"no weight or node of a prunable dimension matches {pattern!r}: see `graphprune inspect`")
+            raise UsageError(
+                f"no weight or node of a prunable dimension matches {pattern!r}: see `graphprune inspect`"
+            )
         found |= hits
     return frozenset(found)

@@ -51,7 +51,9 @@ class Options:
             raise UsageError("give either a ratio or a target, for example --ratio 0.5 or --target macs=0.5")
         for what, value in (("ratio", self.ratio), *((f"ratio of {k!r}", v) for k, v in self.ratios.items())):
             if value is not None and not 0 < value < 1:
-                raise UsageError(f"the {what} must lie between 0 and 1, got {value:g}: 0.5 removes half of the slots")
+                raise UsageError(
+                    f"the {what} must lie between 0 and 1, got {value:g}: 0.5 removes half of the slots"
+                )
         if self.round_to < 1:
             raise UsageError(f"--round-to must be at least 1, got {self.round_to}")
         if not 0 <= self.min_keep < 1:
@@ -124,18 +126,28 @@ def decide(
         assert options.ratio is not None
         share, counts = options.ratio, counts_at(options.ratio)
     keeps = {
-        g.atom: Slots(best_slots(scores[g.atom], counts[g.atom]), g.outer) for g in groups if counts[g.atom] < g.size
+        g.atom: Slots(best_slots(scores[g.atom], counts[g.atom]), g.outer)
+        for g in groups
+        if counts[g.atom] < g.size
     }
     after = costs.cost({a: s.count for a, s in keeps.items()})
     return Decision(keeps, candidates, scores, share, before, after, _notes(groups, counts, options))
 
 
-def _own_ratios(analysis: Analysis, groups: tuple[Group, ...], ratios: Mapping[str, float]) -> dict[int, float]:
+def _own_ratios(
+    analysis: Analysis, groups: tuple[Group, ...], ratios: Mapping[str, float]
+) -> dict[int, float]:
     found: dict[int, float] = {}
     for pattern, ratio in ratios.items():
-        hits = [g for g in groups if fnmatch.fnmatch(g.key, pattern) or any(fnmatch.fnmatch(m.weight, pattern) for m in g.members)]
+        hits = [
+            g
+            for g in groups
+            if fnmatch.fnmatch(g.key, pattern) or any(fnmatch.fnmatch(m.weight, pattern) for m in g.members)
+        ]
         if not hits:
-            raise UsageError(f"no prunable dimension matches {pattern!r} in the ratios: see `graphprune inspect`")
+            raise UsageError(
+                f"no prunable dimension matches {pattern!r} in the ratios: see `graphprune inspect`"
+            )
         found |= {g.atom: ratio for g in hits}
     return found
 

@@ -5,7 +5,7 @@ Every axis of every tensor is a `Dim`, an expression over atoms. Operators equat
 """
 
 from graphprune.dims.evaluate import Keeps, Slots, evaluate, kept_size, positions, slots_of, terms_of
-from graphprune.dims.expr import Atom, Const, Dim, Product, Sum, Take, add, atoms_in, multiply
+from graphprune.dims.expr import Atom, Const, Dim, Product, Sum, Take, add, atoms_in, atoms_of, multiply
 from graphprune.dims.solver import Solver
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Take",
     "add",
     "atoms_in",
+    "atoms_of",
     "evaluate",
     "kept_size",
     "multiply",

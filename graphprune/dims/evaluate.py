@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.dims.expr import Atom, Const, Dim, Product, Sum, Take
+from graphprune.dims.expr import Atom, Dim, Product, Sum, Take
 
 Ints: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
@@ -146,7 +146,9 @@ def cut(array: NDArray[np.generic], dims: Sequence[Dim], keeps: Keeps) -> NDArra
     return array
 
 
-def _cut_blocks(array: NDArray[np.generic], dims: Sequence[Dim], keeps: Keeps, done: int = 0) -> NDArray[np.generic]:
+def _cut_blocks(
+    array: NDArray[np.generic], dims: Sequence[Dim], keeps: Keeps, done: int = 0
+) -> NDArray[np.generic]:
     """Cut term by term along every concatenated axis, then each block by its factors."""
     for axis in range(done, len(dims)):
         terms = terms_of(dims[axis])
@@ -180,7 +182,13 @@ def _cut_block(array: NDArray[np.generic], dims: Sequence[Dim], keeps: Keeps) ->
             moved = np.moveaxis(array, k, -1)
             del shape[k]
             array = np.moveaxis(
-                np.take_along_axis(moved, np.broadcast_to(index.reshape([*shape, kept.count]), [*moved.shape[:-1], kept.count]), -1), -1, k
+                np.take_along_axis(
+                    moved,
+                    np.broadcast_to(index.reshape([*shape, kept.count]), [*moved.shape[:-1], kept.count]),
+                    -1,
+                ),
+                -1,
+                k,
             )
         else:
             array = np.take(array, positions(factor, keeps), axis=k)
@@ -191,7 +199,9 @@ def _is_private(factor: Dim, keeps: Keeps) -> bool:
     return isinstance(factor, Atom) and factor.id in keeps and bool(keeps[factor.id].outer)
 
 
-def fold(array: NDArray[np.generic], dims: Sequence[Dim], atom: int, outer: Sequence[int] = ()) -> NDArray[np.float64]:
+def fold(
+    array: NDArray[np.generic], dims: Sequence[Dim], atom: int, outer: Sequence[int] = ()
+) -> NDArray[np.float64]:
     """Sum of `array` over everything but the slots of `atom` (and of `outer`).
 
     Args:
@@ -210,14 +220,16 @@ def fold(array: NDArray[np.generic], dims: Sequence[Dim], atom: int, outer: Sequ
                 rest = tuple(k for k in range(len(dims)) if k != axis)
                 slots = slots_of(dim, atom)
                 along = array.sum(axis=rest, dtype=np.float64)[slots >= 0]
-                found = np.bincount(slots[slots >= 0], weights=along)
+                found = np.asarray(np.bincount(slots[slots >= 0], weights=along), np.float64)
                 total = found if total is None else total + found
         assert total is not None
         return total
     return _fold_blocks(array, list(dims), atom, tuple(outer))
 
 
-def _fold_blocks(array: NDArray[np.generic], dims: list[Dim], atom: int, outer: tuple[int, ...]) -> NDArray[np.float64]:
+def _fold_blocks(
+    array: NDArray[np.generic], dims: list[Dim], atom: int, outer: tuple[int, ...]
+) -> NDArray[np.float64]:
     for axis, dim in enumerate(dims):
         terms = terms_of(dim)
         if len(terms) > 1:
@@ -225,11 +237,13 @@ def _fold_blocks(array: NDArray[np.generic], dims: list[Dim], atom: int, outer: 
             parts = zip(np.split(array, ends, axis=axis), terms, strict=True)
             blocks = [(block, [*dims[:axis], term, *dims[axis + 1 :]]) for block, term in parts]
             found = [_fold_blocks(b, d, atom, outer) for b, d in blocks if any(atom in x.atoms for x in d)]
-            return np.sum(found, axis=0)  # type: ignore[no-any-return]
+            return np.asarray(np.sum(found, axis=0), dtype=np.float64)
     factors = [f for d in dims for f in factors_of(d)]
     array = array.reshape([f.size for f in factors])
     place = {f.id: k for k, f in enumerate(factors) if isinstance(f, Atom)}
     wanted = [*(place[o] for o in outer), place[atom]]
-    summed = array.sum(axis=tuple(k for k in range(len(factors)) if k not in wanted), dtype=np.float64)
+    summed: NDArray[np.float64] = array.sum(
+        axis=tuple(k for k in range(len(factors)) if k not in wanted), dtype=np.float64
+    )
     order = np.argsort(np.argsort(wanted))
     return summed.transpose(order)

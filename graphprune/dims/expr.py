@@ -170,6 +170,19 @@ def take(base: Dim, index: Sequence[int] | NDArray[np.int64]) -> Dim:
     return Take(base, picked)
 
 
+def atoms_of(dim: Dim) -> tuple[int, ...]:
+    """Ids of the atoms of `dim` in the order in which it mentions them, outer ones first."""
+    match dim:
+        case Atom():
+            return (dim.id,)
+        case Product() | Sum():
+            parts = dim.factors if isinstance(dim, Product) else dim.terms
+            return tuple(dict.fromkeys(a for p in parts for a in atoms_of(p)))
+        case Take():
+            return atoms_of(dim.base)
+    return ()
+
+
 def atoms_in(dims: Iterable[Dim]) -> frozenset[int]:
     """Ids of all atoms that any of `dims` mentions."""
     return frozenset().union(*(d.atoms for d in dims))

@@ -40,9 +40,7 @@ class Solver:
             return dim
         match dim:
             case Atom():
-                done = self.resolve(self._bound[dim.id])
-                self._bound[dim.id] = done
-                return done
+                return self._resolve_chain(dim)
             case Product():
                 return multiply(self.resolve(f) for f in dim.factors)
             case Sum():
@@ -50,6 +48,16 @@ class Solver:
             case Take():
                 return take(self.resolve(dim.base), dim.index)
         return dim
+
+    def _resolve_chain(self, dim: Dim) -> Dim:
+        """Follow an atom through the atoms it was bound to: a deep network makes long chains."""
+        passed: list[int] = []
+        while isinstance(dim, Atom) and dim.id in self._bound:
+            passed.append(dim.id)
+            dim = self._bound[dim.id]
+        done = self.resolve(dim)
+        self._bound.update(dict.fromkeys(passed, done))
+        return done
 
     def freeze(self, dim: Dim, why: str) -> None:
         """Forbid the removal of any slot of `dim`; the first reason given stays."""
@@ -247,8 +255,10 @@ class Solver:
                 head, rest = self.split(rest, inner * max(1, head.size // inner))
             else:
                 rest = _tail(self.resolve(rest))
-            one, two = self.factor(head, head.size // inner) if isinstance(head, Atom | Const | Product) else (
-                self._factor_piece(head, inner)
+            one, two = (
+                self.factor(head, head.size // inner)
+                if isinstance(head, Atom | Const | Product)
+                else (self._factor_piece(head, inner))
             )
             if common is None:
                 common = two

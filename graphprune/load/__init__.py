@@ -10,7 +10,7 @@ from graphprune.load.convert import to_form
 from graphprune.load.copying import copy_model
 from graphprune.load.outputs import check_output
 from graphprune.load.read import load
-from graphprune.load.write import save
 from graphprune.load.source import Form, Source
+from graphprune.load.write import save
 
 __all__ = ["Form", "Source", "check_output", "copy_model", "load", "save", "to_form"]

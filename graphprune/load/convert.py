@@ -13,7 +13,7 @@ from graphprune.load.source import Form
 from graphprune.load.tensors import inlined, replace_tensors
 
 if TYPE_CHECKING:
-    import onnx_graphsurgeon as gs  # type: ignore[import-untyped]
+    import onnx_graphsurgeon as gs
 
 
 def to_form(model: ir.Model, form: Form) -> onnx.ModelProto | ir.Model | gs.Graph:

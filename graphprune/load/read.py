@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
+from google.protobuf.message import EncodeError
 
 from graphprune.errors import ModelError, UsageError
 from graphprune.load.copying import copy_model
@@ -24,7 +24,7 @@ from graphprune.load.view import ModelView, canonical, view_ir, view_proto
 from graphprune.load.wellformed import check_structure, is_sorted
 
 if TYPE_CHECKING:
-    import onnx_graphsurgeon as gs  # type: ignore[import-untyped]
+    import onnx_graphsurgeon as gs
 
 
 def load(source: str | os.PathLike[str] | onnx.ModelProto | ir.Model | gs.Graph) -> Source:

@@ -45,7 +45,7 @@ def replace_tensors(model: ir.Model, replacement: Callable[[TensorProtocol, str]
                 value.const_value = replacement(value.const_value, name)
         for node in graph:
             for attribute in tuple(node.attributes.values()):
-                if any(True for _ in _attribute_tensors(attribute)):
+                if _attribute_tensors(attribute):
                     node.attributes[attribute.name] = _replace_in(attribute, replacement)
 
 
@@ -140,9 +140,10 @@ def describe(node: ir.Node) -> str:
 def _attribute_tensors(attribute: ir.Attr) -> tuple[TensorProtocol, ...]:
     if attribute.is_ref():
         return ()
+    # Not as_tensor(): it checks the value against a protocol each time, half the time of copying a model.
     if attribute.type == ir.AttributeType.TENSOR:
-        return (attribute.as_tensor(),)
-    return attribute.as_tensors() if attribute.type == ir.AttributeType.TENSORS else ()
+        return (attribute.value,)
+    return tuple(attribute.value) if attribute.type == ir.AttributeType.TENSORS else ()
 
 
 def _replace_in(attribute: ir.Attr, replacement: Callable[[TensorProtocol, str], TensorProtocol]) -> ir.Attr:

@@ -117,7 +117,7 @@ def _reads(node: NodeView) -> set[str]:
 
 
 def _circle(edges: Iterable[tuple[T, T]]) -> list[T]:
-    import networkx as nx  # type: ignore[import-untyped]  # 100 ms, and needed for broken models only
+    import networkx as nx  # 100 ms, and needed for broken models only
 
     try:
         return [start for start, *_ in nx.find_cycle(nx.DiGraph(edges))]

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import onnx_ir as ir
-from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
+from google.protobuf.message import EncodeError
 
 from graphprune.errors import OutputError
 from graphprune.load.copying import copy_model

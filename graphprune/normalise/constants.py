@@ -22,7 +22,7 @@ def constant_value(node: ir.Node, name: str) -> TensorProtocol | None:
         return None
     match attribute.name:
         case "value":
-            return renamed(attribute.as_tensor(), name)
+            return renamed(attribute.value, name)  # as_tensor() would check it against a protocol: slow
         case "value_int":
             return ir.Tensor(np.array(attribute.as_int(), np.int64), name=name)
         case "value_ints":

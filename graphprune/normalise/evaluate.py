@@ -100,7 +100,7 @@ def _model(node: ir.Node, inputs: Sequence[Array | None], opset: int, ir_version
 @functools.cache
 def _onnxruntime() -> _Run | None:
     try:
-        import onnxruntime as ort  # type: ignore[import-untyped]
+        import onnxruntime as ort
     except ImportError:
         return None
     options = ort.SessionOptions()

@@ -36,11 +36,16 @@ def own_values(graph: ir.Graph) -> list[ir.Value]:
 
 
 def name_nodes(model: ir.Model) -> None:
-    """Gives every node without a name a unique one, in place: its operator and a number."""
+    """Gives every node a name of its own, in place; the first node of a name keeps it.
+
+    Nodes without one are called after their operator.
+    """
     taken = {node.name for node in all_nodes(model) if node.name}
+    seen: set[str] = set()
     for node in all_nodes(model):
-        if not node.name:
-            node.name = fresh_name(node.op_type, taken)
+        if not node.name or node.name in seen:
+            node.name = fresh_name(node.name or node.op_type, taken)
+        seen.add(node.name)
 
 
 def separate_scopes(model: ir.Model) -> None:

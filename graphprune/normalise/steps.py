@@ -9,6 +9,7 @@ import onnx_ir as ir
 from graphprune.load.copying import copy_model
 from graphprune.load.view import view_ir
 from graphprune.load.wellformed import is_sorted
+from graphprune.normalise.bodies import open_bodies
 from graphprune.normalise.constants import lift_constants
 from graphprune.normalise.dead import remove_dead
 from graphprune.normalise.fold import fold_constants
@@ -31,6 +32,7 @@ STEPS: tuple[Callable[[ir.Model], None], ...] = (
     name_nodes,
     drop_value_info,
     lift_constants,
+    open_bodies,
     fold_constants,
     remove_dead,
     unshare,  # last: it counts the uses that are left

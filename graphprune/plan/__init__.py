@@ -1,4 +1,4 @@
-"""A plan: which slots every group keeps and why, as a small file that can be read, edited and applied again."""
+"""A plan: which slots every group keeps and why, as a small file to read, edit and apply again."""
 
 from graphprune.plan.fingerprint import fingerprint
 from graphprune.plan.plan import Plan, PlannedGroup, keeps_of, make_plan, read_plan

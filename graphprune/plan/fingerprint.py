@@ -20,7 +20,7 @@ def fingerprint(facts: GraphFacts) -> str:
     for name in sorted(facts.weights):
         tensor = facts.weights[name]
         feed(name, tensor.dtype.name, tuple(int(s) for s in tensor.shape.numpy()))
-    for node in facts.nodes:
+    for node in facts.all_nodes:
         feed(node.op, node.domain, node.inputs, node.outputs)
         for key in sorted(node.attributes):
             value = node.attributes[key]

@@ -70,7 +70,11 @@ def make_plan(analysis: Analysis, decision: Decision, options: Options, versions
         group = analysis.by_atom[atom]
         scores = np.round(decision.scores[atom], 6).tolist() if atom in decision.scores else []
         groups[group.key] = PlannedGroup(
-            group.size, group.kind, slots.index.tolist(), tuple(_name(analysis, o) for o in slots.outer), scores
+            group.size,
+            group.kind,
+            slots.index.tolist(),
+            tuple(_name(analysis, o) for o in slots.outer),
+            scores,
         )
     asked = {k: v for k, v in asdict(options).items() if v not in (None, (), {})}
     asked["targets"] = [t.text for t in options.targets]
@@ -110,14 +114,24 @@ def parse_plan(data: Any, where: str) -> Plan:
     try:
         groups = {
             str(key): PlannedGroup(
-                int(g["size"]), str(g["kind"]), list(g["kept"]), tuple(g.get("outer", ())), list(g.get("scores", ()))
+                int(g["size"]),
+                str(g["kind"]),
+                list(g["kept"]),
+                tuple(g.get("outer", ())),
+                list(g.get("scores", ())),
             )
             for key, g in data["groups"].items()
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise PlanError(f"the plan {where} has a group without size, kind or kept indices ({error!r})") from None
+        raise PlanError(
+            f"the plan {where} has a group without size, kind or kept indices ({error!r})"
+        ) from None
     return Plan(
-        str(data["fingerprint"]), groups, data.get("reasons", {}), data.get("options", {}), data.get("versions", {})
+        str(data["fingerprint"]),
+        groups,
+        data.get("reasons", {}),
+        data.get("options", {}),
+        data.get("versions", {}),
     )
 
 
@@ -130,8 +144,8 @@ def keeps_of(plan: Plan, analysis: Analysis) -> Keeps:
     found = fingerprint(analysis.facts)
     if plan.fingerprint != found:
         raise PlanError(
-            f"the plan was made for a model of another structure (fingerprint {plan.fingerprint[:12]}, this model has "
-            f"{found[:12]}): make a new plan from this model"
+            f"the plan was made for a model of another structure (fingerprint {plan.fingerprint[:12]}, this "
+            f"model has {found[:12]}): make a new plan from this model"
         )
     keeps: dict[int, Slots] = {}
     for key, planned in plan.groups.items():
@@ -149,11 +163,15 @@ def _slots(analysis: Analysis, key: str, planned: PlannedGroup) -> Slots:
     try:
         index = np.array(planned.kept, dtype=np.int64)
     except (TypeError, ValueError):
-        raise PlanError(f'the kept indices of "{key}" in the plan do not form a table of whole numbers') from None
+        raise PlanError(
+            f'the kept indices of "{key}" in the plan do not form a table of whole numbers'
+        ) from None
     outer = group.outer if index.ndim > 1 else ()
     shape = tuple(analysis.atom_sizes[o] for o in outer)
     if planned.size != group.size or index.shape[:-1] != shape or index.shape[-1:] == (0,):
-        raise PlanError(f'the plan does not fit "{key}": it has {group.size} slots, the plan says {planned.size}')
+        raise PlanError(
+            f'the plan does not fit "{key}": it has {group.size} slots, the plan says {planned.size}'
+        )
     if index.min() < 0 or index.max() >= group.size or (np.diff(index, axis=-1) <= 0).any():
         raise PlanError(f'the kept indices of "{key}" must ascend and lie between 0 and {group.size - 1}')
     return Slots(index, outer)

@@ -30,7 +30,13 @@ def make_report(run: Run) -> dict[str, Any]:
         "before": _figures(run.decision.before, run.source.size_bytes, run.latency_ms.get("before")),
         "after": _figures(run.decision.after, run.size_bytes, run.latency_ms.get("after")),
         "groups": [
-            {"key": g.key, "kind": g.kind, "before": g.size, "after": keeps[g.atom].count, "members": len(g.members)}
+            {
+                "key": g.key,
+                "kind": g.kind,
+                "before": g.size,
+                "after": keeps[g.atom].count,
+                "members": len(g.members),
+            }
             for g in groups
         ],
         "not_cut": not_cut(run.analysis, run.decision.candidates.reasons),
@@ -82,7 +88,9 @@ def reached(analysis: Analysis) -> dict[str, float]:
     every = {g.atom for g in analysis.groups if not g.frozen and g.size > 1}
 
     def share(atoms: set[int]) -> float:
-        found = sum(w.count for w in analysis.weights.values() if w.floating and any(d.atoms & atoms for d in w.dims))
+        found = sum(
+            w.count for w in analysis.weights.values() if w.floating and any(d.atoms & atoms for d in w.dims)
+        )
         return round(found / total, 4)
 
     return {"exact": share(exact), "any": share(every)}

@@ -12,7 +12,7 @@ from graphprune.report.data import reached
 def groups_as_data(analysis: Analysis, reasons: Mapping[str, str]) -> dict[str, Any]:
     """Groups with members, operators and the reason they are left alone (empty if they are cut)."""
     return {
-        "nodes": len(analysis.facts.nodes),
+        "nodes": sum(1 for _ in analysis.facts.all_nodes),
         "reached": reached(analysis),
         "groups": [
             {

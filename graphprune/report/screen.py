@@ -77,34 +77,41 @@ def _proof(report: Mapping[str, Any], console: Console) -> None:
     proof = report["equivalence"]
     if proof["status"] == "equal":
         console.print(
-            f"[green]verified:[/] equals the masked original (error {proof['error']:.1e}, allowed {proof['tolerance']:.1e})",
+            "[green]verified:[/] equals the masked original "
+            f"(error {proof['error']:.1e}, allowed {proof['tolerance']:.1e})",
             highlight=False,
         )
     for row in report["fidelity"]:
         top1 = "" if row["top1"] is None else f", same top-1 in {row['top1']:.0%} of rows"
         console.print(
-            f"agreement with the original on random inputs, {escape(row['output'])}: cosine {row['cosine']:.3f}, "
-            f"relative error {row['relative_error']:.2f}{top1}",
+            f"agreement with the original on random inputs, {escape(row['output'])}: "
+            f"cosine {row['cosine']:.3f}, relative error {row['relative_error']:.2f}{top1}",
             soft_wrap=True,
             highlight=False,
         )
 
 
-def show_inspection(analysis: Analysis, reasons: Mapping[str, str], console: Console, *, limit: int | None) -> None:
+def show_inspection(
+    analysis: Analysis, reasons: Mapping[str, str], console: Console, *, limit: int | None
+) -> None:
     """Print the groups of a model: what can be cut, then what cannot and why."""
     share = reached(analysis)
     console.print(
-        f"{len(analysis.facts.nodes)} nodes, {len(analysis.groups)} dimensions; "
+        f"{sum(1 for _ in analysis.facts.all_nodes)} nodes, {len(analysis.groups)} dimensions; "
         f"{share['exact']:.1%} of the weights can be cut exactly, {share['any']:.1%} at all",
         highlight=False,
     )
-    table = Table("dimension", "kind", "size", "members", "status", box=None, pad_edge=False, header_style="bold")
+    table = Table(
+        "dimension", "kind", "size", "members", "status", box=None, pad_edge=False, header_style="bold"
+    )
     rows = [g for g in analysis.groups if g.key not in reasons]
     blocked = not_cut(analysis, reasons)
     for group in rows[:limit]:
         members = ", ".join(f"{m.weight}[{m.axis}]" for m in group.members[:3])
         more = f" and {len(group.members) - 3} more" if len(group.members) > 3 else ""
-        table.add_row(escape(group.key), group.kind, str(group.size), escape(members + more), "[green]prunable[/]")
+        table.add_row(
+            escape(group.key), group.kind, str(group.size), escape(members + more), "[green]prunable[/]"
+        )
     for row in blocked[: None if limit is None else max(0, limit - len(rows))]:
         table.add_row(escape(row["key"]), row["kind"], str(row["size"]), "", escape(row["reason"]))
     console.print(table)

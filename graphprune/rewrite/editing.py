@@ -8,15 +8,18 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from graphprune.normalise.bodies import all_bodies
+
 
 class Editor:
-    """Edits one graph; every new value gets a name nobody has."""
+    """Edits a graph and the bodies in it; every new value gets a name nobody has."""
 
     def __init__(self, graph: ir.Graph) -> None:
         self.graph = graph
-        self.nodes = {n.name: n for n in graph}
-        self._names = {v.name for n in graph for v in n.outputs} | set(graph.initializers)
-        self._names |= {v.name for v in graph.inputs}
+        every = list(ir.traversal.RecursiveGraphIterator(graph))
+        self.nodes = {n.name: n for n in every}
+        self._names = {v.name for n in every for v in n.outputs} | set(graph.initializers)
+        self._names |= {v.name for g in (graph, *all_bodies(graph)) for v in g.inputs}
         self._node_names = set(self.nodes)
 
     def unique(self, base: str) -> str:
@@ -24,7 +27,7 @@ class Editor:
         return _unique(base, self._names)
 
     def constant(self, value: NDArray[np.generic], name: str) -> ir.Value:
-        """A new initializer."""
+        """A new initializer of the outermost graph; bodies may read it too."""
         tensor = ir.Tensor(np.array(value, order="C"), name=self.unique(name))
         made = ir.Value(
             name=tensor.name,
@@ -39,7 +42,7 @@ class Editor:
         """A new node of the default domain with one output, placed before another node."""
         made = ir.node(op, inputs=list(inputs), name=_unique(name, self._node_names))
         made.outputs[0].name = self.unique(name)
-        self.graph.insert_before(before, made)
+        _graph_of(before).insert_before(before, made)
         self.nodes[made.name] = made
         return made.outputs[0]
 
@@ -47,7 +50,7 @@ class Editor:
         """The same, placed right behind another node."""
         made = ir.node(op, inputs=list(inputs), name=_unique(name, self._node_names))
         made.outputs[0].name = self.unique(name)
-        self.graph.insert_after(after, made)
+        _graph_of(after).insert_after(after, made)
         self.nodes[made.name] = made
         return made
 
@@ -56,6 +59,12 @@ class Editor:
         if index >= len(node.inputs):
             node.resize_inputs(index + 1)
         node.replace_input_with(index, value)
+
+
+def _graph_of(node: ir.Node) -> ir.Graph:
+    if not isinstance(node.graph, ir.Graph):
+        raise ValueError(f"node {node.name!r} is in no graph")
+    return node.graph
 
 
 def _unique(base: str, taken: set[str | None]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -31,12 +33,13 @@ def masked(model: ir.Model, analysis: Analysis, keeps: Keeps) -> ir.Model:
 
 
 def _lazily_zeroed(tensor: ir.TensorProtocol, weight: Weight, keeps: Keeps) -> ir.LazyTensor:
-    def make() -> ir.Tensor:
-        return ir.Tensor(
-            zero_removed(tensor.numpy(), weight, keeps), dtype=tensor.dtype, shape=tensor.shape, name=weight.name
-        )
+    shape = ir.Shape(weight.shape)
 
-    return ir.LazyTensor(make, dtype=tensor.dtype, shape=tensor.shape, name=weight.name)  # type: ignore[arg-type]
+    def make() -> ir.Tensor[Any]:
+        zeroed = zero_removed(tensor.numpy(), weight, keeps)
+        return ir.Tensor(zeroed, dtype=tensor.dtype, shape=shape, name=weight.name)
+
+    return ir.LazyTensor(make, dtype=tensor.dtype, shape=shape, name=weight.name)
 
 
 def zero_removed(array: NDArray[np.generic], weight: Weight, keeps: Keeps) -> NDArray[np.generic]:
@@ -59,11 +62,13 @@ def zero_removed(array: NDArray[np.generic], weight: Weight, keeps: Keeps) -> ND
 def _mask_made(editor: Editor, weight: Weight, keeps: Keeps) -> None:
     """Weights made by ConstantOfShape are multiplied by a mask."""
     assert weight.made is not None
-    value = next(n.outputs[0] for n in editor.graph if n.outputs and n.outputs[0].name == weight.name)
+    value = next(n.outputs[0] for n in editor.nodes.values() if n.outputs and n.outputs[0].name == weight.name)
     node = value.producer()
     assert node is not None
     users = list(value.uses())
-    dtype = np.float32 if "value" not in node.attributes else node.attributes["value"].as_tensor().numpy().dtype
+    dtype = (
+        np.float32 if "value" not in node.attributes else node.attributes["value"].as_tensor().numpy().dtype
+    )
     result = value
     for axis, dim in enumerate(weight.dims):
         if any(a in keeps for a in dim.atoms):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from graphprune.analysis import Analysis
-from graphprune.dims import Keeps, kept_size
+from graphprune.dims import Dim, Keeps, kept_size
 from graphprune.dims.evaluate import cut
+from graphprune.normalise.bodies import all_bodies
 from graphprune.rewrite.editing import Editor
 from graphprune.rewrite.shapes import restore_shapes
 from graphprune.rewrite.sizes import apply_effect
@@ -34,9 +39,7 @@ def rewrite(model: ir.Model, analysis: Analysis, keeps: Keeps) -> ir.Model:
 
 def remove_unused(model: ir.Model) -> None:
     """Drop nodes and initializers that nothing reads."""
-    import onnx_ir.passes.common as common
-
-    common.RemoveUnusedNodesPass()(model)
+    RemoveUnusedNodesPass()(model)
 
 
 def _cut_weights(graph: ir.Graph, analysis: Analysis, keeps: Keeps) -> None:
@@ -50,19 +53,27 @@ def _cut_weights(graph: ir.Graph, analysis: Analysis, keeps: Keeps) -> None:
         value.shape = shape
 
 
-def _lazily_cut(tensor: ir.TensorProtocol, dims: tuple, keeps: Keeps, shape: ir.Shape, name: str) -> ir.LazyTensor:  # type: ignore[type-arg]
+def _lazily_cut(
+    tensor: ir.TensorProtocol, dims: Sequence[Dim], keeps: Keeps, shape: ir.Shape, name: str
+) -> ir.LazyTensor:
     """The slice is made when it is written, so that never more than one is in memory."""
 
-    def make() -> ir.Tensor:
+    def make() -> ir.Tensor[Any]:
         return ir.Tensor(cut(tensor.numpy(), dims, keeps), dtype=tensor.dtype, shape=shape, name=name)
 
     return ir.LazyTensor(make, dtype=tensor.dtype, shape=shape, name=name)
 
 
 def _forget_shapes(graph: ir.Graph) -> None:
-    """What the file said of intermediate shapes is no longer true."""
+    """What the file said of intermediate shapes is no longer true, nor of anything inside bodies."""
     keep = {id(v) for v in (*graph.inputs, *graph.outputs)}
-    for node in graph:
+    for node in ir.traversal.RecursiveGraphIterator(graph):
         for value in node.outputs:
             if id(value) not in keep:
                 value.shape = None
+    for body in all_bodies(graph):
+        for value in body.inputs:  # the runtime insists on their rank
+            if value.shape is not None:
+                value.shape = ir.Shape([None] * len(value.shape))
+        for value in body.outputs:
+            value.shape = None

@@ -6,6 +6,7 @@ had, and the only places that need the new size are the ones whose rule names it
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 
 import numpy as np
@@ -75,13 +76,15 @@ def _picked(user: ir.Node, index: int) -> NDArray[np.int64] | None:
     return None if tensor is None else np.asarray(tensor.numpy(), dtype=np.int64)
 
 
-def _restore(editor: Editor, node: ir.Node, ratios: list[Fraction], users: object) -> None:
-    """original = seen / kept share, exactly; sizes that change at run time are a factor of both."""
+def _restore(
+    editor: Editor, node: ir.Node, ratios: list[Fraction], users: Iterable[tuple[ir.Node, int]]
+) -> None:
+    """Original = seen / kept share, exactly; sizes that change at run time are a factor of both."""
     result = node.outputs[0]
     scalar = node.op_type == "Size"
     kept = np.array([r.numerator for r in ratios], dtype=np.int64)
     whole = np.array([r.denominator for r in ratios], dtype=np.int64)
-    users = list(users)  # type: ignore[call-overload]
+    users = list(users)
     up = editor.constant(whole.reshape(()) if scalar else whole, f"{result.name}_whole")
     down = editor.constant(kept.reshape(()) if scalar else kept, f"{result.name}_kept")
     units = editor.node_after("Div", [result, down], f"{result.name}_units", node)

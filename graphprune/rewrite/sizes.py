@@ -59,7 +59,12 @@ def _static(analysis: Analysis, name: str) -> bool:
     if name in analysis.facts.weights:
         return True
     first, second = analysis.recording.values.get(name), analysis.recording.values_second.get(name)
-    return name in analysis.facts.shaped and first is not None and second is not None and np.array_equal(first, second)
+    return (
+        name in analysis.facts.shaped
+        and first is not None
+        and second is not None
+        and np.array_equal(first, second)
+    )
 
 
 # -- Reshape ------------------------------------------------------------------------------------
@@ -72,7 +77,11 @@ def _reshape(editor: Editor, analysis: Analysis, keeps: Keeps, effect: ReshapeTa
     target = node.inputs[1]
     assert target is not None
     old = _known(analysis, target)
-    if not any(_changed(d, keeps) for d in effect.after) and old is not None and not _copies_changed(old, effect, keeps):
+    if (
+        not any(_changed(d, keeps) for d in effect.after)
+        and old is not None
+        and not _copies_changed(old, effect, keeps)
+    ):
         return
     allow_zero = bool(node.attributes["allowzero"].value) if "allowzero" in node.attributes else False
     entries = None
@@ -83,7 +92,9 @@ def _reshape(editor: Editor, analysis: Analysis, keeps: Keeps, effect: ReshapeTa
     if entries is not None:
         editor.set_input(node, 1, editor.constant(np.array(entries, dtype=np.int64), f"{effect.node}_shape"))
         return
-    ratios = [_ratio(d, keeps) if old is None or int(v) > 0 else Fraction(1) for d, v in _pairs(effect.after, old)]
+    ratios = [
+        _ratio(d, keeps) if old is None or int(v) > 0 else Fraction(1) for d, v in _pairs(effect.after, old)
+    ]
     editor.set_input(node, 1, _scaled(editor, target, ratios, node))
 
 
@@ -94,11 +105,14 @@ def _pairs(dims: Sequence[Dim], old: NDArray[np.generic] | None) -> list[tuple[D
 
 def _copies_changed(old: NDArray[np.generic], effect: ReshapeTarget, keeps: Keeps) -> bool:
     return any(
-        int(v) == 0 and k < len(effect.before) and _changed(effect.before[k], keeps) for k, v in enumerate(np.ravel(old))
+        int(v) == 0 and k < len(effect.before) and _changed(effect.before[k], keeps)
+        for k, v in enumerate(np.ravel(old))
     )
 
 
-def _edited(old: NDArray[np.generic], effect: ReshapeTarget, keeps: Keeps, allow_zero: bool) -> list[int] | None:
+def _edited(
+    old: NDArray[np.generic], effect: ReshapeTarget, keeps: Keeps, allow_zero: bool
+) -> list[int] | None:
     """A constant target: keep its 0 and -1 where they still say the right thing."""
     entries = [int(v) for v in np.ravel(old)]
     if len(entries) != len(effect.after):
@@ -133,7 +147,9 @@ def _rebuilt(
     return entries
 
 
-def _same_axis(recording: object, source: ir.Value, result: ir.Value, axis: int, effect: ReshapeTarget) -> bool:
+def _same_axis(
+    recording: object, source: ir.Value, result: ir.Value, axis: int, effect: ReshapeTarget
+) -> bool:
     shapes, second = recording.shapes, recording.second  # type: ignore[attr-defined]
     return bool(
         effect.before[axis] == effect.after[axis]
@@ -153,10 +169,15 @@ def _input_sizes(editor: Editor, analysis: Analysis, keeps: Keeps, effect: Input
     assert value is not None
     old = _known(analysis, value)
     if old is None or old.size != len(effect.entries):
-        editor.set_input(node, effect.index, _scaled(editor, value, [_entry_ratio(e, keeps) for e in effect.entries], node))
+        editor.set_input(
+            node, effect.index, _scaled(editor, value, [_entry_ratio(e, keeps) for e in effect.entries], node)
+        )
         return
     flat = [int(v) for v in np.ravel(old)]
-    fresh = [v if e is None else kept_size(e.dim, keeps) + e.offset for v, e in zip(flat, effect.entries, strict=True)]
+    fresh = [
+        v if e is None else kept_size(e.dim, keeps) + e.offset
+        for v, e in zip(flat, effect.entries, strict=True)
+    ]
     if _static(analysis, value.name or ""):
         made = np.array(fresh, dtype=old.dtype).reshape(old.shape)
         editor.set_input(node, effect.index, editor.constant(made, f"{effect.node}_sizes"))
@@ -200,7 +221,10 @@ def _attribute_sizes(editor: Editor, keeps: Keeps, effect: AttributeSizes) -> No
         node.attributes[name] = ir.AttrInt64(name, kept_size(entry.dim, keeps) + entry.offset)
         return
     old = [int(v) for v in node.attributes[name].as_ints()]
-    fresh = [v if e is None else kept_size(e.dim, keeps) + e.offset for v, e in zip(old, effect.entries, strict=True)]
+    fresh = [
+        v if e is None else kept_size(e.dim, keeps) + e.offset
+        for v, e in zip(old, effect.entries, strict=True)
+    ]
     node.attributes[name] = ir.AttrInt64s(name, fresh)
 
 
@@ -209,7 +233,7 @@ def _split_sizes(editor: Editor, analysis: Analysis, keeps: Keeps, effect: Split
         return
     node = editor.nodes[effect.node]
     sizes = [kept_size(d, keeps) for d in effect.pieces]
-    version = next(n.version for n in analysis.facts.nodes if n.name == effect.node)
+    version = next(n.version for n in analysis.facts.all_nodes if n.name == effect.node)
     if version < 13:
         node.attributes["split"] = ir.AttrInt64s("split", sizes)
         return

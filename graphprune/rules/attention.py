@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from graphprune.rules.context import Barrier, NodeContext
+from graphprune.rules.effects import PinnedAttribute
 from graphprune.rules.rule import rule
 
 
@@ -18,28 +19,40 @@ def _attention(node: NodeContext) -> str:
         raise Barrier(f"{node.where} does not say how its heads are grouped")
     node.attributes = {**node.attributes, "_kv": kv_heads, "_repeats": heads // kv_heads}
     if node.rank(0) == 4:
-        text = "b (z r) s d, b z t d, b z t e, *m, b z p d, b z p e -> b (z r) s e, b z u d, b z u e, *w"
+        text = "b (z r) q d, b z !j d, b z !j e, MASK, b z !p d, b z !p e -> b (z r) q e, b z u d, b z u e, b (z r) q u"
         width = node.dims(0)[-1]
     else:
-        text = "b s (z r d), b t (z d), b t (z e), *m, b z p d, b z p e -> b s (z r e), b z u d, b z u e, *w"
+        text = "b q (z r d), b !j (z d), b !j (z e), MASK, b z !p d, b z !p e -> b q (z r e), b z u d, b z u e, b (z r) q u"
         width = node.solver.factor(node.dims(0)[-1], heads)[1]
         query, keys = node.dims(0)[-1], node.dims(1)[-1]
         node.solver.factor(keys, kv_heads)
         node.sizes_attribute("q_num_heads", [node.solver.factor(query, heads)[0]], scalar=True)
         node.sizes_attribute("kv_num_heads", [node.solver.factor(keys, kv_heads)[0]], scalar=True)
-    if node.has(3) and node.rank(3) == 4 and node.shape(3)[1] > 1:
-        text = text.replace("*m", "_ (z r) _ _")
+    text = text.replace("MASK", _mask(node))
+    if node.attribute("is_causal", 0):
+        text = text.replace("q", "!q")
     if node.attribute("scale") is None:
-        from graphprune.rules.effects import PinnedAttribute
-
         node.say(PinnedAttribute(node.name, "scale", 1.0 / math.sqrt(width.size), width))
     return text
 
 
+def _mask(node: NodeContext) -> str:
+    """The mask is stretched to (batch, heads, queries, keys); positions are told apart by it."""
+    if node.has(3) and node.rank(3) > 2 and node.shape(3)[-3] > 1:
+        return "_ " * (node.rank(3) - 3) + "(z r) _ _"
+    return "*!m"
+
+
 RULES = {
-    "Attention": rule(_attention, "value", kinds={"z": "heads", "d": "head-dim", "e": "head-dim"}, _kv="z", _repeats="r"),
+    "Attention": rule(
+        _attention, "value", kinds={"z": "heads", "d": "head-dim", "e": "head-dim"}, _kv="z", _repeats="r"
+    ),
     "RotaryEmbedding": rule(
-        lambda node: "b h s !d, *c, *c, *p -> b h s d" if node.rank(0) == 4 else "b s (h !d), *c, *c, *p -> b s (h d)",
+        lambda node: (
+            "b h s !d, *!c, *!c, *!p -> b h s d"
+            if node.rank(0) == 4
+            else "b s (h !d), *!c, *!c, *!p -> b s (h d)"
+        ),
         "keep",
         num_heads="h",
     ),

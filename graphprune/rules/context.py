@@ -20,7 +20,7 @@ from graphprune.rules.effects import (
 )
 
 
-class Barrier(Exception):  # noqa: N818  (not an error: a reason)
+class Barrier(Exception):
     """Raised by a rule that cannot follow this node; the message is the reason, for users."""
 
 
@@ -158,7 +158,9 @@ class NodeContext:
         """Elements of input `index` are sizes."""
         self.say(InputSizes(self.name, index, _entries(entries)))
 
-    def sizes_attribute(self, attribute: str, entries: Sequence[Entry | Dim | None], *, scalar: bool = False) -> None:
+    def sizes_attribute(
+        self, attribute: str, entries: Sequence[Entry | Dim | None], *, scalar: bool = False
+    ) -> None:
         """The integers of an attribute are sizes."""
         self.say(AttributeSizes(self.name, attribute, _entries(entries), scalar))
 

@@ -79,7 +79,7 @@ class PinnedAttribute:
 
 @dataclass(frozen=True, slots=True)
 class ShapeOf:
-    """The node yields sizes of `dims` at run time (Shape, Size); readers must go on seeing the original ones."""
+    """The node yields sizes of `dims` at run time (Shape, Size); readers must see the original ones."""
 
     node: str
     dims: tuple[Dim, ...]

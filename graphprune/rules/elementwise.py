@@ -7,11 +7,14 @@ from graphprune.rules.rule import Rule, Zero, rule
 
 # f(0) = 0: a slot whose weights are zero stays zero.
 KEEP_ZERO = (
-    "Abs Asin Asinh Atan Atanh BitwiseNot Cast CastLike Ceil Celu Dropout Elu Erf Floor Gelu HardSwish Identity LeakyRelu "
-    "Mish Neg PRelu Relu Round Selu Shrink Sign Sin Sinh Softsign Sqrt Swish Tan Tanh ThresholdedRelu"
+    "Abs Asin Asinh Atan Atanh Cast CastLike Ceil Celu Dropout Elu Erf Floor Gelu HardSwish Identity "
+    "LeakyRelu Mish Neg PRelu Relu Round Selu Shrink Sign Sin Sinh Softsign Sqrt Swish "
+    "Tan Tanh ThresholdedRelu"
 ).split()
-LIFT_ZERO = "Acos Acosh Clip Cos Cosh Exp HardSigmoid IsInf IsNaN Log Not Reciprocal Sigmoid Softplus".split()
-LIFT_PAIR = "Equal Greater GreaterOrEqual Less LessOrEqual Pow BitShift Xor Or BitwiseOr BitwiseXor Mod".split()
+LIFT_ZERO = (
+    "Acos Acosh BitwiseNot Clip Cos Cosh Exp HardSigmoid IsInf IsNaN Log Not Reciprocal Sigmoid Softplus"
+).split()
+LIFT_PAIR = "BitShift BitwiseOr BitwiseXor Equal Greater GreaterOrEqual Less LessOrEqual Or Pow Xor".split()
 
 
 def _broadcast(node: NodeContext) -> None:
@@ -51,6 +54,7 @@ RULES = {
     **_table("Mul And BitwiseAnd".split(), _broadcast, "all"),
     "Pow": rule(_broadcast, "lift", unmasked=(1,)),
     "Div": rule(_broadcast, "divide", unmasked=(1,)),
+    "Mod": rule(_broadcast, "divide", unmasked=(1,)),
     "Where": rule(_broadcast, "any"),
     "PRelu": rule(_prelu, "keep"),
     "QuantizeLinear": rule("*d, _, _ -> *d", "lift"),  # replaced below: per-axis companions
@@ -60,10 +64,15 @@ RULES = {
 def _quantize(node: NodeContext) -> None:
     """Scales and zero points are scalars or run along one axis with the data."""
     dims = list(node.dims(0))
+    axis = node.axis(int(node.attribute("axis", 1)), len(dims)) if dims else 0
     if int(node.attribute("block_size", 0) or 0):
-        node.freeze(dims[node.axis(int(node.attribute("axis", 1)), len(dims))], f"quantised in blocks by {node.where}")
+        node.freeze(dims[axis], f"quantised in blocks by {node.where}")
+        for index in (1, 2):
+            if node.has(index):
+                scales = node.dims(index)
+                node.same([d[:axis] + d[axis + 1 :] for d in (tuple(dims), scales)])
+                node.freeze(scales[axis], f"quantised in blocks by {node.where}")
     else:
-        axis = node.axis(int(node.attribute("axis", 1)), len(dims)) if dims else 0
         for index in (1, 2):
             if node.has(index) and node.rank(index) == 1 and node.shape(index)[0] != 1:
                 node.solver.unify(node.dims(index)[0], dims[axis])

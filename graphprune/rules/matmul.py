@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphprune.dims import Dim
-from graphprune.rules.context import NodeContext
+from graphprune.rules.context import Barrier, NodeContext
 from graphprune.rules.rule import rule
 
 
@@ -14,6 +14,8 @@ def _matmul(node: NodeContext) -> None:
     inner, other = left[-1], right[-2]
     assert inner is not None
     assert other is not None
+    if inner.size != other.size:
+        raise Barrier(f"operands of {node.where} do not fit: {inner.size} columns meet {other.size} rows")
     node.solver.unify(inner, other)
     node.contract(inner, 0, 1)
     batch = node.same([_axes(left[:-2]), _axes(right[:-2])])
@@ -27,6 +29,17 @@ def _matmul(node: NodeContext) -> None:
             node.kind(dim, "head-dim")
 
 
+def _matmul_integer(node: NodeContext) -> None:
+    """Zero points are scalars, or one for each row of A and each column of B."""
+    _matmul(node)
+    for operand, axis in ((0, -2), (1, -1)):
+        zero = node.dims(operand + 2) if node.has(operand + 2) else ()
+        if zero and node.rank(operand) > 1:
+            at = axis if len(zero) > 1 else -1
+            if zero[at].size != 1:
+                node.solver.unify(zero[at], node.dims(operand)[axis])
+
+
 def _axes(dims: object) -> list[Dim]:
     return [d for d in dims if d is not None]  # type: ignore[attr-defined]
 
@@ -36,10 +49,9 @@ def _gemm(node: NodeContext) -> str:
     b = "n k" if node.attribute("transB", 0) else "k n"
     bias = "n"
     if node.has(2):
-        rank = node.rank(2)
-        bias = {0: "", 1: "n", 2: "m n" if node.shape(2)[0] != 1 else "_ n"}[rank]
-        if rank and node.shape(2)[-1] == 1:
-            bias = "_ " * (rank - 1) + "_"
+        shape = node.shape(2)
+        names = ("m", "n")[2 - len(shape) :]
+        bias = " ".join("_" if size == 1 else name for name, size in zip(names, shape, strict=True))
     return f"{a}, {b}, {bias} -> m n"
 
 
@@ -70,7 +82,7 @@ def _einsum_kinds(node: NodeContext, operands: list[str], result: str) -> None:
 
 RULES = {
     "MatMul": rule(_matmul, "all"),
-    "MatMulInteger": rule(_matmul, "all"),
+    "MatMulInteger": rule(_matmul_integer, "all"),
     "Gemm": rule(_gemm, "all", added=(2,)),
     "Einsum": rule(_einsum, "all"),
 }

@@ -16,7 +16,9 @@ def _layer_norm(node: NodeContext) -> None:
     node.set(0, node.dims(0))
     for index in range(1, len(node.output_shapes)):
         if (shape := node.output_shapes[index]) is not None:
-            node.set(index, [d if d.size == s else node.fixed(s) for d, s in zip(node.dims(0), shape, strict=True)])
+            node.set(
+                index, [d if d.size == s else node.fixed(s) for d, s in zip(node.dims(0), shape, strict=True)]
+            )
 
 
 def _group_norm(node: NodeContext) -> str:
@@ -40,7 +42,9 @@ def _mean_variance(node: NodeContext) -> None:
 
 
 RULES = {
-    "BatchNormalization": rule("n c *s, c, c, c, c -> n c *s, c, c, c, c", "all", unmasked=(3, 4), added=(2,)),
+    "BatchNormalization": rule(
+        "n c *s, c, c, c, c -> n c *s, c, c, c, c", "all", unmasked=(3, 4), added=(2,)
+    ),
     "InstanceNormalization": rule("n c *~s, c, c -> n c *s", "all", added=(2,)),
     "GroupNormalization": rule(_group_norm, "all", added=(2,), num_groups="g", kinds={"g": "groups"}),
     "LayerNormalization": rule(_layer_norm, "all", added=(2,)),

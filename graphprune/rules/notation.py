@@ -133,7 +133,9 @@ class _Application:
         elif self.dims[name].size == dim.size:
             self.node.solver.unify(self.dims[name], dim)
         elif dim.size != 1:
-            raise Barrier(f"operands of {self.node.where} disagree on {name}: {self.dims[name].size} and {dim.size}")
+            raise Barrier(
+                f"operands of {self.node.where} disagree on {name}: {self.dims[name].size} and {dim.size}"
+            )
 
     def _size(self, name: str) -> int | None:
         if name.isdigit():
@@ -211,5 +213,10 @@ class _Application:
 
 
 def _why_frozen(node: NodeContext, name: str) -> str:
-    words = {"s": "a spatial axis", "k": "a kernel axis", "t": "a spatial axis", "v": "rows looked up at run time"}
+    words = {
+        "s": "a spatial axis",
+        "k": "a kernel axis",
+        "t": "a spatial axis",
+        "v": "rows looked up at run time",
+    }
     return f"{words.get(name, 'an axis whose slots are told apart')} of {node.where}"

@@ -89,13 +89,21 @@ _POOL = "n c *!s -> n c *!t, n c *!t"
 
 RULES = {
     **{op: rule(_POOL, "keep") for op in ("MaxPool", "AveragePool", "LpPool")},
-    **{op: rule("n c *!s -> n c *!t", "keep") for op in ("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")},
-    **{op: rule(_reduction("sum"), "keep") for op in ("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare")},
+    **{
+        op: rule("n c *!s -> n c *!t", "keep")
+        for op in ("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
+    },
+    **{
+        op: rule(_reduction("sum"), "keep") for op in ("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare")
+    },
     "ReduceMean": rule(_reduction("mean"), "keep"),
     **{op: rule(_reduction("compare"), "keep") for op in ("ReduceMax", "ReduceMin")},
     **{op: rule(_reduction("compare"), "lift") for op in ("ReduceProd", "ReduceLogSum", "ReduceLogSumExp")},
     **{op: rule(_arg, "lift") for op in ("ArgMax", "ArgMin")},
-    **{op: rule(_along(-1, "compared slot by slot by"), "lift") for op in ("Softmax", "LogSoftmax", "Hardmax")},
+    **{
+        op: rule(_along(-1, "compared slot by slot by"), "lift")
+        for op in ("Softmax", "LogSoftmax", "Hardmax")
+    },
     "CumSum": rule(_along(0, "summed up slot by slot by"), "keep"),
     "TopK": rule(_top_k, "lift"),
 }

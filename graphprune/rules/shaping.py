@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphprune.dims import Atom, Const, Dim, Product, Sum, add, multiply, terms_of
 from graphprune.dims.expr import take
@@ -26,7 +27,11 @@ def _reshape(node: NodeContext) -> None:
     before = node.dims(0)
     after = node.reshaped(before, node.out_shape())
     for axis, dim in enumerate(after):
-        if node.is_dynamic(axis) and not isinstance(dim, Atom | Const) and isinstance(node.solver.resolve(dim), Sum):
+        if (
+            node.is_dynamic(axis)
+            and not isinstance(dim, Atom | Const)
+            and isinstance(node.solver.resolve(dim), Sum)
+        ):
             node.freeze(dim, f"joined to an axis of changing size by {node.where}")
     node.say(ReshapeTarget(node.name, before, after))
     node.set(0, after)
@@ -55,7 +60,8 @@ def _expand(node: NodeContext) -> None:
 
 def _constant_of_shape(node: NodeContext) -> None:
     out = [
-        node.fixed(s) if node.is_dynamic(k) or s == 1 else node.solver.fresh(s) for k, s in enumerate(node.out_shape())
+        node.fixed(s) if node.is_dynamic(k) or s == 1 else node.solver.fresh(s)
+        for k, s in enumerate(node.out_shape())
     ]
     if out:
         node.sizes_input(0, out)
@@ -161,16 +167,20 @@ def _gather(node: NodeContext) -> None:
     index, where = node.value(1), node.dims(1)
     dim = dims[axis]
     if index is None or index.ndim > 1:
-        node.freeze(dim, f"looked up with an index {'computed at run time' if index is None else 'table'} by {node.where}")
+        node.freeze(
+            dim,
+            f"looked up with an index {'computed at run time' if index is None else 'table'} by {node.where}",
+        )
         node.set(0, [*dims[:axis], *where, *dims[axis + 1 :]])
         return
-    picked = np.where(index < 0, index + dim.size, index).astype(np.int64)
+    places = index.astype(np.int64)
+    picked = np.where(places < 0, places + dim.size, places)
     taken = _taken(node, dim, np.ravel(picked))
     node.say(InputPositions(node.name, 1, dim, picked))
     node.set(0, [*dims[:axis], *([taken] if index.ndim else []), *dims[axis + 1 :]])
 
 
-def _taken(node: NodeContext, dim: Dim, index: np.ndarray) -> Dim:  # type: ignore[type-arg]
+def _taken(node: NodeContext, dim: Dim, index: NDArray[np.int64]) -> Dim:
     """Runs of neighbours become pieces of a concatenation; a wild order is kept as an index."""
     if isinstance(dim, Const):
         return Const(len(index), dim.why)

@@ -12,9 +12,6 @@ FAMILIES = (attention, conv, elementwise, matmul, norm, recurrent, reduce, shapi
 
 BARRIERS: Mapping[str, str] = MappingProxyType(
     {
-        "If": "its branches are not followed yet",
-        "Loop": "its body is not followed yet",
-        "Scan": "its body is not followed yet",
         "NonZero": "its output depends on values",
         "Unique": "its output depends on values",
         "NonMaxSuppression": "its output depends on values",

@@ -14,7 +14,8 @@ import numpy as np
 import onnx_ir as ir
 
 from graphprune.errors import ModelError, RuntimeMissingError
-from graphprune.runtime import storage
+from graphprune.load.view import bodies_of
+from graphprune.runtime import bodies, storage
 from graphprune.runtime.dimensions import Key, Sizes, input_shape, real_inputs
 from graphprune.runtime.feeds import random_feeds
 from graphprune.runtime.infer import infer_shapes
@@ -51,7 +52,8 @@ def record(model: ir.Model, seed: int = 0) -> Recording:
     try:
         _check_memory(model)
         with _open_probed(model) as (session, probes):
-            return _watched(model, session, probes, seed)
+            found = _watched(model, session, probes, seed)
+        return _with_bodies(model, found, seed) if bodies.has_bodies(model.graph) else found
     except (ModelError, RuntimeMissingError) as error:
         return _inferred(model, f"shapes are inferred, not measured: {error}")
 
@@ -129,6 +131,41 @@ def _watched(model: ir.Model, session: Session, probes: Probes, seed: int) -> Re
     raise next(outcome for outcome in done.values() if isinstance(outcome, ModelError))
 
 
+def _with_bodies(model: ir.Model, recording: Recording, seed: int) -> Recording:
+    """Add what is inside the bodies of If, Loop and Scan; a body that cannot run by itself is left out."""
+    feeds = [recording.feeds, random_feeds(model, recording.sizes_second, seed + 1)]
+    computed = bodies.fetch(model, bodies.needed_values(model.graph), feeds)
+    around = [{**f, **c} for f, c in zip(feeds, computed, strict=True)]
+    return bodies.merged(recording, _bodies(model.graph, model, around))
+
+
+def _bodies(graph: ir.Graph, model: ir.Model, around: list[dict[str, Array]]) -> Iterator[Recording]:
+    stored = {n: v.const_value.numpy() for n, v in model.graph.initializers.items() if _is_small_stored(v)}
+    for node in graph:
+        for body in bodies_of(node):
+            given = [bodies.feeds_of(node, body, {**stored, **values}) for values in around]
+            try:
+                own = bodies.as_model(body, model, given[0])
+                names = {v.name for v in own.graph.inputs if v.name not in own.graph.initializers}
+                given = [{n: a for n, a in values.items() if n in names} for values in given]
+                with _open_probed(own) as (session, probes):
+                    first, second = (_fed_run(session, probes, values) for values in given)
+                yield _recording(own, probes, first, second, "")
+                inner = bodies.fetch(own, bodies.needed_values(own.graph), given)
+                yield from _bodies(own.graph, own, [{**f, **c} for f, c in zip(given, inner, strict=True)])
+            except ModelError:
+                continue
+
+
+def _is_small_stored(value: ir.Value) -> bool:
+    return value.const_value is not None and value.const_value.dtype != ir.DataType.STRING
+
+
+def _fed_run(session: Session, probes: Probes, feeds: Mapping[str, Array]) -> _Run:
+    shapes, values = _observe(session, probes, feeds)
+    return _Run({}, feeds, {**{n: a.shape for n, a in feeds.items()}, **shapes}, values)
+
+
 def _note(first: _Run, second: _Run) -> str:
     """Which free dimensions had to have the same size in both runs."""
     same = [str(key) for key in first.sizes if first.sizes[key] == second.sizes[key]]
@@ -137,15 +174,20 @@ def _note(first: _Run, second: _Run) -> str:
 
 def _run(model: ir.Model, session: Session, probes: Probes, sizes: Sizes, seed: int) -> _Run:
     feeds = random_feeds(model, sizes, seed)
+    return _Run(sizes, feeds, *_observe(session, probes, feeds))
+
+
+def _observe(
+    session: Session, probes: Probes, feeds: Mapping[str, Array]
+) -> tuple[Shapes, Mapping[str, Array]]:
+    """Shapes and shape-like values of one run."""
     found = session.run(feeds, probes.outputs)
     shapes = {
         name: tuple(found[output].tolist()) for name, output in probes.shapes.items() if output in found
     }
     values = {name: found[name] for name in probes.values if name in found}
     shapes |= {name: value.shape for name, value in values.items()}
-    return _Run(
-        sizes, feeds, shapes, {name: value for name, value in values.items() if _is_shape_like(value)}
-    )
+    return shapes, {name: value for name, value in values.items() if _is_shape_like(value)}
 
 
 def _is_shape_like(value: Array) -> bool:
@@ -155,8 +197,8 @@ def _is_shape_like(value: Array) -> bool:
 def _recording(model: ir.Model, probes: Probes, first: _Run, second: _Run, note: str) -> Recording:
     stored, constants = _stored(model)
     return Recording(
-        shapes=frozen({**stored, **_input_shapes(model, first.sizes), **first.shapes}),
-        second=frozen({**stored, **_input_shapes(model, second.sizes), **second.shapes}),
+        shapes=frozen({**stored, **{n: a.shape for n, a in first.feeds.items()}, **first.shapes}),
+        second=frozen({**stored, **{n: a.shape for n, a in second.feeds.items()}, **second.shapes}),
         values=frozen({**constants, **_fed(model, first.feeds), **first.values}),
         values_second=frozen({**constants, **_fed(model, second.feeds), **second.values}),
         shape_only=probes.shape_only | frozenset(constants),

@@ -224,7 +224,7 @@ def _tables(free: Sequence[Free], stale: Sequence[int]) -> Mapping[Role, Table]:
 def _only(stale: Sequence[int], named: int) -> Table:
     """Entries in which both runs have the sizes that the graph's constants suggest."""
     alike = [(size,) for size in stale]
-    unlike = list(itertools.permutations(stale[:4], 2)) if named > 1 else []
+    unlike = list(itertools.permutations(stale[:6], 2)) if named > 1 else []
     return tuple((sizes, sizes) for sizes in (*alike, *unlike))
 
 

@@ -93,7 +93,9 @@ def check_equivalence(
     """
     inexact = [g.key for g in analysis.groups if g.atom in keeps and g.approximate]
     if inexact:
-        return Equivalence("not checked", note=f"{len(inexact)} groups were cut that can only be cut approximately")
+        return Equivalence(
+            "not checked", note=f"{len(inexact)} groups were cut that can only be cut approximately"
+        )
     if analysis.recording.method != "run":
         return Equivalence("not checked", note=analysis.recording.note)
     try:
@@ -107,16 +109,16 @@ def check_equivalence(
         found = run_all(pruned, feeds, optimise=True)
     except ModelError as error:
         return Equivalence("different", float("inf"), 0.0, 0.0, "", f"the pruned model does not run: {error}")
-    error, output = max(largest_error(e, f) for e, f in zip(expected, found, strict=True))
+    worst, output = max(largest_error(e, f) for e, f in zip(expected, found, strict=True))
     change = max(largest_error(e, f)[0] for e, f in zip(before, expected, strict=True))
     tolerance = tolerance_for(expected[0][output]) if output else 0.0
-    if tolerance < error < _HOPELESS:
+    if tolerance < worst < _HOPELESS:
         again = run_all(zeroed, feeds, optimise=True)
         rounding = max(largest_error(e, f)[0] for e, f in zip(expected, again, strict=True))
         tolerance = max(tolerance, _MAGNIFIED * rounding)
-    status = "equal" if error <= tolerance else "different"
+    status = "equal" if worst <= tolerance else "different"
     note = "masking hardly moved the outputs: the check had little to see" if change < 1e-6 and keeps else ""
-    return Equivalence(status, error, tolerance, change, output, note)
+    return Equivalence(status, worst, tolerance, change, output, note)
 
 
 def tolerance_for(array: NDArray[Any]) -> float:

@@ -33,7 +33,10 @@ def measure_fidelity(before: Sequence[Outputs], after: Sequence[Outputs]) -> tup
     for name, first in before[0].items() if before else ():
         if not is_real(first):
             continue
-        pairs = [(b[name].astype(np.float64), a[name].astype(np.float64)) for b, a in zip(before, after, strict=True)]
+        pairs = [
+            (b[name].astype(np.float64), a[name].astype(np.float64))
+            for b, a in zip(before, after, strict=True)
+        ]
         if any(x.shape != y.shape for x, y in pairs):
             continue
         x = np.concatenate([p[0].ravel() for p in pairs])

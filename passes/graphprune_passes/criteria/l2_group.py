@@ -17,6 +17,10 @@ def score(problem: ScoringProblem) -> Scores:
     """Mean over members of the squared L2 norm of a slot, over the mean of the group."""
     scores = {}
     for group, members in member_norms(problem, power=2).items():
-        mean = np.mean(members, axis=0) if members else np.ones(problem.shape_of(problem.analysis.by_atom[group]))
+        mean = (
+            np.mean(members, axis=0)
+            if members
+            else np.ones(problem.shape_of(problem.analysis.by_atom[group]))
+        )
         scores[group] = mean / max(float(mean.mean()), np.finfo(np.float64).tiny)
     return scores
