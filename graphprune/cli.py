@@ -21,10 +21,11 @@ _PROMPT = "see `graphprune --help`"
 
 
 class _MainVerb(click.Group):
-    """`graphprune MODEL ...` means `graphprune prune MODEL ...`."""
+    """`graphprune MODEL ...` means `graphprune prune MODEL ...`, and nothing at all asks for help."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ("--help", "-h", "--version"):
+        args = args or ["--help"]
+        if args[0] not in self.commands and args[0] not in ("--help", "-h", "--version"):
             args = ["prune", *args]
         return super().parse_args(ctx, args)
 
@@ -32,7 +33,7 @@ class _MainVerb(click.Group):
 def main() -> None:
     """Run the command line; errors become one sentence and an exit code."""
     try:
-        sys.exit(cli(standalone_mode=False) or 0)
+        sys.exit(cli(prog_name="graphprune", standalone_mode=False) or 0)
     except GraphPruneError as error:
         click.echo(f"graphprune: {error}", err=True)
         sys.exit(error.exit_code)
@@ -66,7 +67,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Versions."
 )
 def cli() -> None:
-    r"""Make an ONNX model physically smaller.
+    """Make an ONNX model physically smaller.
 
     \b
     graphprune model.onnx --ratio 0.5              remove half of every prunable dimension
@@ -75,7 +76,7 @@ def cli() -> None:
     graphprune apply plan.json tuned.onnx          repeat a plan exactly
 
     `graphprune prune --help` lists all options of the main command.
-    """
+    """  # noqa: D301  (click wants a real backspace)
 
 
 def _read_config(ctx: click.Context, _: click.Parameter, value: Path | None) -> Path | None:

@@ -28,6 +28,7 @@ from graphprune.plan import Plan, keeps_of, make_plan
 from graphprune.rewrite import rewrite
 from graphprune.runtime.environment import environment
 from graphprune.runtime.latency import interleaved, median
+from graphprune.runtime.ort import onnxruntime
 from graphprune.runtime.record import record
 from graphprune.runtime.session import open_session
 from graphprune.validate import (
@@ -148,6 +149,8 @@ def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:
 
 
 def _analysed(what: Any, seed: int, settings: Settings, clock: _Clock) -> tuple[Source, ir.Model, Analysis]:
+    if settings.verify and not settings.dry_run:
+        onnxruntime()  # if it is missing, say so before the work
     if settings.output is not None and not isinstance(what, str | os.PathLike):
         check_output(settings.output, None, settings.force)
     clock.start("load")

@@ -15,16 +15,18 @@ from numpy.typing import NDArray
 
 from graphprune.analysis.exactness import inexact_atoms
 from graphprune.analysis.facts import BodyFacts, GraphFacts, NodeFacts, read_graph
+from graphprune.analysis.pause import uncollected
 from graphprune.analysis.private import outer_atoms
-from graphprune.dims import Atom, Const, Dim, Solver, atoms_in, atoms_of
+from graphprune.dims import Atom, Const, Dim, Product, Solver, Sum, Take, atoms_in, atoms_of
 from graphprune.rules import Barrier, NodeContext, find_rule
-from graphprune.rules.effects import Contraction, Effect, Entry, InputPositions, Kind, Normalised
+from graphprune.rules.effects import Contraction, Effect, Entry, InputPositions, Kind, Mixed, Normalised
 from graphprune.rules.notation import apply
 from graphprune.rules.table import BARRIERS
 from graphprune.runtime.recording import Recording
 
 # Where an initializer is added rather than multiplied: it carries no score of its own.
 _ADDED_TO = frozenset({"Add", "Sub", "Where", "Max", "Min", "Sum", "Concat", "Equal", "Less", "Greater"})
+_DIMENSIONS = (Atom, Const, Product, Sum, Take)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,8 @@ def analyse_model(model: ir.Model, recording: Recording) -> Analysis:
         model: a model from `graphprune.normalise`.
         recording: the shapes of its tensors.
     """
-    return _Analyser(read_graph(model), recording).run()
+    with uncollected():
+        return _Analyser(read_graph(model), recording).run()
 
 
 class _Analyser:
@@ -380,22 +383,28 @@ def _read_off(
             for atom in effect.dim.atoms:
                 approximate.setdefault(atom, effect.why)
     shared = atoms_in(e.dim for e in effects if isinstance(e, InputPositions))
-    outer = outer_atoms(dims.values(), shared)
+    mixed = atoms_in(e.dim for e in effects if isinstance(e, Mixed | Normalised))
+    outer = outer_atoms(dims.values(), shared, mixed)
     groups = _groups(weights, effects, solver.frozen, approximate, outer, facts)
     return Analysis(facts, recording, dims, weights, groups, effects, barriers)
 
 
 def _resolved(effect: Effect, solver: Solver) -> Effect:
     """The effect with its dimensions in their final form."""
+    before = {f.name: getattr(effect, f.name) for f in fields(effect)}
+    changed = {n: after for n, v in before.items() if (after := _final(v, solver)) is not v}
+    return replace(effect, **changed) if changed else effect
 
-    def final(value: object) -> object:
-        if isinstance(value, tuple):
-            return tuple(final(v) for v in value)
-        if isinstance(value, Entry):
-            return Entry(solver.resolve(value.dim), value.offset)
-        return solver.resolve(value) if hasattr(value, "atoms") else value  # type: ignore[arg-type]
 
-    return replace(effect, **{f.name: final(getattr(effect, f.name)) for f in fields(effect)})  # type: ignore[arg-type]
+def _final(value: Any, solver: Solver) -> Any:
+    """A field of an effect with its dimensions resolved; the same object if there is nothing to resolve."""
+    if isinstance(value, Entry):
+        dim = solver.resolve(value.dim)
+        return value if dim is value.dim else Entry(dim, value.offset)
+    if isinstance(value, tuple):
+        final = tuple(_final(v, solver) for v in value)
+        return final if any(a is not b for a, b in zip(final, value, strict=True)) else value
+    return solver.resolve(value) if isinstance(value, _DIMENSIONS) else value
 
 
 def _weights(facts: GraphFacts, dims: Mapping[str, tuple[Dim, ...]]) -> dict[str, Weight]:

@@ -19,6 +19,10 @@ from graphprune.rules import Rule, find_rule
 from graphprune.rules.effects import Contraction
 
 
+# 1 / 0, log 0; and a runtime may divide by a variance of zero.
+_UNDEFINED_AT_ZERO = frozenset({"Log", "Reciprocal", "MeanVarianceNormalization"})
+
+
 class Level(IntEnum):
     """What the removed slots of a tensor hold when all their weights are zero."""
 
@@ -152,7 +156,7 @@ class _Flow:
         lowest = min(present, default=Level.FINITE)
         if node.op in ("IsNaN", "IsInf"):  # a truth value, whatever the operand
             return Level.FINITE
-        if Level.UNDEFINED in present or (lowest is Level.ZERO and node.op in ("Log", "Reciprocal")):
+        if Level.UNDEFINED in present or (lowest is Level.ZERO and node.op in _UNDEFINED_AT_ZERO):
             return Level.UNDEFINED
         if node.op == "Pow":
             exponent = self.facts.weights.get(node.inputs[1])

@@ -12,18 +12,21 @@ from graphprune.dims import Atom, Dim, terms_of
 from graphprune.dims.evaluate import factors_of
 
 
-def outer_atoms(tensors: Iterable[Sequence[Dim]], shared: frozenset[int]) -> dict[int, tuple[int, ...]]:
+def outer_atoms(
+    tensors: Iterable[Sequence[Dim]], shared: frozenset[int], mixed: frozenset[int] = frozenset()
+) -> dict[int, tuple[int, ...]]:
     """For every atom those that accompany it in every tensor; only atoms that have such are listed.
 
     Args:
         tensors: the dimensions of every tensor that has any.
         shared: atoms that must keep the same slots everywhere for other reasons.
+        mixed: atoms whose slots meet each other (in a norm, say), so that nothing may differ between them.
     """
     found: dict[int, set[int]] = {}
     for dims in {tuple(d) for d in tensors if any(x.atoms for x in d)}:
         for atom, outer in _in_tensor(dims).items():
             found[atom] = found[atom] & outer if atom in found else outer
-    found = {a: {o for o in outer if not _mutual(found, a, o)} for a, outer in found.items()}
+    found = {a: {o for o in outer - mixed if not _mutual(found, a, o)} for a, outer in found.items()}
     return {a: tuple(sorted(o)) for a, o in found.items() if o and a not in shared}
 
 

@@ -36,7 +36,7 @@ class Solver:
 
     def resolve(self, dim: Dim) -> Dim:
         """`dim` with every refined atom replaced, in canonical form."""
-        if not any(a in self._bound for a in dim.atoms):
+        if self._bound.keys().isdisjoint(dim.atoms):
             return dim
         match dim:
             case Atom():

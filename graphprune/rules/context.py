@@ -16,6 +16,7 @@ from graphprune.rules.effects import (
     Entry,
     InputSizes,
     Kind,
+    Mixed,
     Normalised,
 )
 
@@ -137,6 +138,7 @@ class NodeContext:
     def freeze(self, dim: Dim, why: str) -> None:
         """Forbid removals from `dim`."""
         self.solver.freeze(dim, why)
+        self.say(Mixed(dim))
 
     def fixed(self, size: int, why: str = "") -> Dim:
         """A dimension that belongs to this node alone and never changes."""

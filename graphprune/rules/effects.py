@@ -103,6 +103,13 @@ class Normalised:
 
 
 @dataclass(frozen=True, slots=True)
+class Mixed:
+    """Slots of `dim` are told apart or compared: what else an axis holds must be kept alike for all of them."""
+
+    dim: Dim
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """What a dimension is to a user: "heads", "head-dim", "groups", "hidden", ..."""
 
@@ -120,5 +127,6 @@ Effect = (
     | ShapeOf
     | Contraction
     | Normalised
+    | Mixed
     | Kind
 )

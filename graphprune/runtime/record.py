@@ -40,7 +40,7 @@ class _Run:
 
 
 def record(model: ir.Model, seed: int = 0) -> Recording:
-    """The concrete shape of every tensor of the main graph of `model`, at two sizes.
+    """The concrete shape of every tensor of `model` and of the bodies in it, at two sizes.
 
     Args:
         model: a model with unique tensor names; it is not changed.

@@ -17,7 +17,7 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """Shapes and shape-like values of the tensors of a model's main graph, by tensor name.
+    """Shapes and shape-like values of the tensors of a model and of the bodies in it, by tensor name.
 
     Attributes:
         shapes: concrete shapes in the first run: inputs, initializers and every computed tensor.

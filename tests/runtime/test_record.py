@@ -170,7 +170,9 @@ def test_bodies_that_use_outer_tensors(build, rng):
     )
     found = record(model)
     assert found.method == "run"
-    assert set(found.shapes) == {"x", "pick", "w", "h", "t", "r", "y"}
+    assert set(found.shapes) == {"x", "pick", "w", "h", "t", "r", "y", "a", "b", "c"}
+    assert found.shapes["a"] == found.shapes["b"] == (3, 6)
+    assert found.second["c"] == (2, 4)
     assert found.shapes["r"] == (3, 6)
     assert found.values["t"].tolist() == [3, 4]
     assert "r" not in found.shape_only
