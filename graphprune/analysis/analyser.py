@@ -326,6 +326,8 @@ class _Analyser:
         if (value := self.facts.small_value(name)) is not None:
             return value
         first, second = self.recording.values.get(name), self.recording.values_second.get(name)
+        if not self.recording.certain and name not in self.facts.constant:
+            return None
         if first is None or second is None or not np.array_equal(first, second):
             return None
         return np.asarray(first)

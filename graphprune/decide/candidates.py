@@ -111,7 +111,7 @@ def _names(analysis: Analysis, group: Group) -> frozenset[str]:
     weights = {m.weight for m in group.members}
     nodes = {n.name for n in analysis.facts.all_nodes if weights & set(n.inputs)}
     outputs = {o for n in analysis.facts.all_nodes if n.name in nodes for o in n.outputs}
-    return frozenset(weights | nodes | outputs)
+    return frozenset({group.key} | weights | nodes | outputs)
 
 
 def _matching(names: Iterable[str], patterns: Sequence[str]) -> frozenset[str]:
@@ -119,7 +119,7 @@ def _matching(names: Iterable[str], patterns: Sequence[str]) -> frozenset[str]:
     names = list(names)
     for pattern in patterns:
         match = re.compile(fnmatch.translate(pattern)).match
-        hits = {n for n in names if match(n)}
+        hits = {n for n in names if n == pattern or match(n)}
         if not hits:
             raise UsageError(
                 f"no weight or node of a prunable dimension matches {pattern!r}: see `graphprune inspect`"

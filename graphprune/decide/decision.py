@@ -139,10 +139,8 @@ def _own_ratios(
 ) -> dict[int, float]:
     found: dict[int, float] = {}
     for pattern, ratio in ratios.items():
-        hits = [
-            g
-            for g in groups
-            if fnmatch.fnmatch(g.key, pattern) or any(fnmatch.fnmatch(m.weight, pattern) for m in g.members)
+        hits = [g for g in groups if g.key == pattern] or [
+            g for g in groups if any(fnmatch.fnmatch(m.weight, pattern) for m in g.members)
         ]
         if not hits:
             raise UsageError(

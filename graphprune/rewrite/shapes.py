@@ -63,6 +63,8 @@ def _moving(analysis: Analysis, node: ir.Node, count: int) -> tuple[bool, ...]:
     source = node.inputs[0]
     assert source is not None
     dynamic = analysis.recording.dynamic(source.name or "")
+    if not analysis.recording.certain:
+        return (True,) * count
     start = node.attributes["start"].as_int() if "start" in node.attributes else 0
     first = slice(start, None).indices(len(dynamic))[0]
     return dynamic[first : first + count]

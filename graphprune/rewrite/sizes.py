@@ -58,6 +58,8 @@ def _static(analysis: Analysis, name: str) -> bool:
     """True if the tensor holds the same at every size of the inputs."""
     if name in analysis.facts.weights:
         return True
+    if not analysis.recording.certain:
+        return False
     first, second = analysis.recording.values.get(name), analysis.recording.values_second.get(name)
     return (
         name in analysis.facts.shaped
@@ -133,6 +135,8 @@ def _rebuilt(
     source, result = node.inputs[0], node.outputs[0]
     assert source is not None
     recording = analysis.recording
+    if not recording.certain:
+        return None
     dynamic = recording.dynamic(result.name or "")
     entries: list[int] = []
     for k, dim in enumerate(effect.after):

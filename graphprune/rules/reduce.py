@@ -85,10 +85,14 @@ def _top_k(node: NodeContext) -> None:
             node.set(index, [*dims[:axis], node.fixed(shape[axis]), *dims[axis + 1 :]])
 
 
-_POOL = "n c *!s -> n c *!t, n c *!t"
+def _pool(node: NodeContext) -> str:
+    # The positions that MaxPool can give back count the elements of all channels.
+    channels = "!c" if len(node.output_shapes) > 1 and node.output_shapes[1] is not None else "c"
+    return f"n {channels} *!s -> n c *!t, n c *!t"
+
 
 RULES = {
-    **{op: rule(_POOL, "keep") for op in ("MaxPool", "AveragePool", "LpPool")},
+    **{op: rule(_pool, "keep") for op in ("MaxPool", "AveragePool", "LpPool")},
     **{
         op: rule("n c *!s -> n c *!t", "keep")
         for op in ("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")

@@ -45,6 +45,11 @@ class Recording:
     method: Literal["run", "inference"]
     note: str = ""
 
+    @property
+    def certain(self) -> bool:
+        """Whether a size that did not change is known to be static: every free dimension did change."""
+        return all(self.sizes_second.get(key) != size for key, size in self.sizes.items())
+
     def dynamic(self, name: str) -> tuple[bool, ...]:
         """For each axis of a tensor, whether its size differs between the runs.
 
