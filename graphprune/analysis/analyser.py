@@ -111,6 +111,16 @@ class Analysis:
         return {g.key: g for g in self.groups}
 
     @cached_property
+    def batch(self) -> int:
+        """Size of the free first axis that all inputs share in the recording; 1 if there is none."""
+        firsts = {self.recording.shapes[n][0] for n in self.facts.inputs if self._is_batched(n)}
+        return firsts.pop() if len(firsts) == 1 else 1
+
+    def _is_batched(self, name: str) -> bool:
+        shape = self.recording.shapes.get(name)
+        return bool(shape) and self.recording.dynamic(name)[0]
+
+    @cached_property
     def atom_sizes(self) -> Mapping[int, int]:
         """Number of slots of every atom that occurs anywhere."""
         return {a: _size_in(d, a) for dims in self.dims.values() for d in dims for a in d.atoms}
@@ -212,7 +222,7 @@ class _Analyser:
     # -- bodies -------------------------------------------------------------------------------
 
     def _enter(self, node: NodeFacts) -> None:
-        """Follow the bodies of a node: what goes in and what comes out is one dimension with its twin inside."""
+        """Follow the bodies of a node: what goes in and comes out is one dimension with its twin inside."""
         try:
             match node.op:
                 case "If":
@@ -314,6 +324,7 @@ class _Analyser:
             present=[bool(n) for n in node.inputs],
             constant=[n in self.facts.constant for n in node.inputs],
             values=[self._value(n) for n in node.inputs],
+            recorded=[self._recorded(n) for n in node.inputs],
             output_shapes=[recording.shapes.get(n) if n else None for n in node.outputs],
             output_dynamic=[recording.dynamic(n) if n in recording.shapes else None for n in node.outputs],
             solver=self.solver,
@@ -331,6 +342,13 @@ class _Analyser:
         if first is None or second is None or not np.array_equal(first, second):
             return None
         return np.asarray(first)
+
+    def _recorded(self, name: str) -> tuple[NDArray[np.generic], ...]:
+        """What a tensor that follows from weights and shapes alone held in both runs."""
+        if name not in self.facts.shaped or not self.recording.certain:
+            return ()
+        runs = (self.recording.values.get(name), self.recording.values_second.get(name))
+        return () if runs[0] is None or runs[1] is None else (np.asarray(runs[0]), np.asarray(runs[1]))
 
     def _check(self, node: NodeFacts, context: NodeContext) -> None:
         """A rule that disagrees with what the runtime measured must not be believed."""

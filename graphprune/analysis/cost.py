@@ -20,7 +20,7 @@ class Cost:
 
     Attributes:
         params: elements of all weights in the file.
-        macs: multiply-adds of one run at the recorded sizes.
+        macs: multiply-adds for one sample, at the recorded sizes of all other dimensions.
         weight_bytes: bytes of all weights.
     """
 
@@ -48,6 +48,7 @@ class CostModel:
             if w.made is None
         ]
         self._nodes = list(_products(analysis.facts.nodes, analysis, 1))
+        self._batch = analysis.batch
 
     def cost(self, counts: Mapping[int, int] | None = None) -> Cost:
         """The cost when atom `a` keeps `counts[a]` slots; atoms that are missing keep all."""
@@ -63,12 +64,12 @@ class CostModel:
             params += elements
             weight_bits += bits * elements
         macs = sum(m.factor * math.prod(size(d) for d in m.dims) for _, m in self._nodes)
-        return Cost(params, macs, weight_bits // 8)
+        return Cost(params, macs // self._batch, weight_bits // 8)
 
     def macs_by_node(self, counts: Mapping[int, int] | None = None) -> dict[str, int]:
         """Multiply-adds of every node that has any."""
         size = Sizes(counts or {})
-        return {name: m.factor * math.prod(size(d) for d in m.dims) for name, m in self._nodes}
+        return {name: m.factor * math.prod(size(d) for d in m.dims) // self._batch for name, m in self._nodes}
 
 
 class Sizes:
@@ -108,7 +109,8 @@ def _products(nodes: Iterable[NodeFacts], analysis: Analysis, turns: int) -> Ite
 
 def _turns(node: NodeFacts, analysis: Analysis) -> int:
     """How often a body ran when shapes were recorded, as far as its outputs tell."""
-    states = {"Loop": len(node.inputs) - 2, "Scan": len(node.inputs) - int(node.attributes.get("num_scan_inputs") or 0)}
+    scanned = int(node.attributes.get("num_scan_inputs") or 0)
+    states = {"Loop": len(node.inputs) - 2, "Scan": len(node.inputs) - scanned}
     collected = node.outputs[states.get(node.op, len(node.outputs)) :]
     shapes = [analysis.recording.shapes.get(n, ()) for n in collected]
     if shapes and shapes[0]:

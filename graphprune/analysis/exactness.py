@@ -14,10 +14,9 @@ from enum import IntEnum
 import numpy as np
 
 from graphprune.analysis.facts import GraphFacts, NodeFacts
-from graphprune.dims import Dim, atoms_in
+from graphprune.dims import Atom, Dim, Product, Sum, Take, atoms_in
 from graphprune.rules import Rule, find_rule
 from graphprune.rules.effects import Contraction
-
 
 # 1 / 0, log 0; and a runtime may divide by a variance of zero.
 _UNDEFINED_AT_ZERO = frozenset({"Log", "Reciprocal", "MeanVarianceNormalization"})
@@ -50,6 +49,7 @@ class _Flow:
         unmasked: frozenset[str],
     ) -> None:
         self.facts, self.contractions = facts, contractions
+        self.dims = dims
         self.mentions = {name: atoms_in(d) for name, d in dims.items()}
         self.levels: dict[str, dict[int, Level]] = {}  # only what is not ZERO
         for name, tensor in facts.weights.items():
@@ -124,23 +124,45 @@ class _Flow:
     def _level(self, node: NodeFacts, rule: Rule | None, atom: int) -> Level:
         if rule is None:
             return Level.FINITE
-        given = {k: self._at(n, atom) for k, n in enumerate(node.inputs) if n}
+        wanted = max(self._times(n, atom) for n in node.outputs if n)
+        given = {k: self._carried(node, k, atom) for k, n in enumerate(node.inputs) if n}
         added = [Level.FINITE if v is None else v for k, v in given.items() if k in rule.added]
-        base = self._combine(node, rule, {k: v for k, v in given.items() if k not in rule.added})
-        return max([base, *added])
+        rest = {k: v for k, v in given.items() if k not in rule.added}
+        if wanted > 1 and rule.zero != "all":
+            # An operand that lacks one of several mentions does not hold zero where only that one is removed.
+            for k, v in rest.items():
+                if v is Level.ZERO and self._times(node.inputs[k], atom) < wanted and not _divides(rule, k):
+                    rest[k] = Level.FINITE
+        return max([self._combine(node, rule, rest, wanted), *added])
 
-    def _combine(self, node: NodeFacts, rule: Rule, given: Mapping[int, Level | None]) -> Level:
+    def _times(self, name: str, atom: int) -> int:
+        """How often a tensor mentions an atom: a Gram matrix has its channels on two axes."""
+        return sum(_times_in(d, atom) for d in self.dims.get(name, ()) if atom in d.atoms)
+
+    def _carried(self, node: NodeFacts, index: int, atom: int) -> Level | None:
+        """The level of an operand; None if all its mentions of the atom are summed over here."""
+        name = node.inputs[index]
+        summed = sum(
+            atom in c.dim.atoms and index in c.operands and not c.stays
+            for c in self.contractions.get(node.name, ())
+        )
+        if summed and self._times(name, atom) <= summed:
+            return None
+        return self._at(name, atom)
+
+    def _combine(self, node: NodeFacts, rule: Rule, given: Mapping[int, Level | None], wanted: int) -> Level:
         present = [v for v in given.values() if v is not None]
         match rule.zero:
             case "keep":
-                return max(present, default=Level.ZERO)
+                return max([*present, self._filled(node)] if node.op == "Pad" or not present else present)
             case "any":
                 operands = [v for k, v in given.items() if not (node.op == "Where" and k == 0)]
                 return max((Level.FINITE if v is None else v for v in operands), default=Level.ZERO)
             case "all":
                 if Level.UNDEFINED in present:
                     return Level.UNDEFINED
-                return min(present, default=Level.FINITE)
+                # With several mentions each operand may hold another of them.
+                return (max if wanted > 1 else min)(present, default=Level.FINITE)
             case "value":
                 value = given.get(2)
                 return Level.FINITE if value is None else value
@@ -152,12 +174,37 @@ class _Flow:
             case _:
                 return self._lifted(node, present)
 
+    def _filled(self, node: NodeFacts) -> Level:
+        """What slots hold that no input has: repeats of an Expand, what a Pad or ConstantOfShape writes."""
+        if node.op == "ConstantOfShape":
+            value = node.attributes.get("value")
+            made = node.outputs[0] in self.facts.constant  # then it is masked like any other weight
+            real = value is None or value.dtype.is_floating_point()
+            return Level.ZERO if value is None or (made and real) or not value.numpy().any() else Level.FINITE
+        if node.op == "Pad":
+            if node.attributes.get("mode", "constant") != "constant":
+                return Level.ZERO
+            fill = self._number(node, 2, node.attributes.get("value", 0.0))
+            return Level.ZERO if fill == 0 else Level.FINITE
+        return Level.FINITE
+
+    def _number(self, node: NodeFacts, index: int, default: float | None) -> float | None:
+        """A scalar constant that is given as an input; None if it is computed."""
+        if index >= len(node.inputs) or not node.inputs[index]:
+            return default
+        tensor = self.facts.weights.get(node.inputs[index])
+        return float(np.ravel(tensor.numpy())[0]) if tensor is not None and tensor.size == 1 else None
+
     def _lifted(self, node: NodeFacts, present: Sequence[Level]) -> Level:
         lowest = min(present, default=Level.FINITE)
         if node.op in ("IsNaN", "IsInf"):  # a truth value, whatever the operand
             return Level.FINITE
         if Level.UNDEFINED in present or (lowest is Level.ZERO and node.op in _UNDEFINED_AT_ZERO):
             return Level.UNDEFINED
+        if node.op == "Clip" and lowest is Level.ZERO:
+            low, high = self._number(node, 1, -np.inf), self._number(node, 2, np.inf)
+            low, high = node.attributes.get("min", low), node.attributes.get("max", high)
+            return Level.ZERO if low is not None and high is not None and low <= 0 <= high else Level.FINITE
         if node.op == "Pow":
             exponent = self.facts.weights.get(node.inputs[1])
             known = exponent is not None and exponent.size == 1
@@ -165,3 +212,20 @@ class _Flow:
             if lowest is Level.ZERO:
                 return Level.ZERO if power > 0 else Level.UNDEFINED
         return Level.FINITE
+
+
+def _divides(rule: Rule, index: int) -> bool:
+    return rule.zero == "divide" and index == 1
+
+
+def _times_in(dim: Dim, atom: int) -> int:
+    match dim:
+        case Atom():
+            return int(dim.id == atom)
+        case Product():
+            return sum(_times_in(f, atom) for f in dim.factors)
+        case Sum():
+            return max(_times_in(t, atom) for t in dim.terms)
+        case Take():
+            return _times_in(dim.base, atom)
+    return 0

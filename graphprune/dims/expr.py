@@ -159,7 +159,11 @@ def add(terms: Iterable[Dim]) -> Dim:
 
 
 def take(base: Dim, index: Sequence[int] | NDArray[np.int64]) -> Dim:
-    """Slots `index` of `base`; the whole base in order is the base itself."""
+    """Slots `index` of `base`; the whole base in order is the base itself, whole terms stay terms.
+
+    >>> take(add([Atom(1, 2), Atom(2, 3)]), [2, 3, 4, 0, 1])
+    (a2:3 + a1:2)
+    """
     picked = np.asarray(index, dtype=np.int64)
     if isinstance(base, Const):
         return Const(len(picked), base.why)
@@ -167,6 +171,13 @@ def take(base: Dim, index: Sequence[int] | NDArray[np.int64]) -> Dim:
         return take(base.base, base.index[picked])
     if len(picked) == base.size and bool((picked == np.arange(base.size)).all()):
         return base
+    if isinstance(base, Sum):
+        ends = np.cumsum([t.size for t in base.terms])
+        terms = np.searchsorted(ends, picked, side="right")
+        cuts = np.flatnonzero(np.diff(terms)) + 1
+        if len(cuts) < len(base.terms):
+            parts = ((base.terms[terms[p[0]]], p - ends[terms[p[0]]]) for p in np.split(picked, cuts) if len(p))
+            return add(take(term, part + term.size) for term, part in parts)
     return Take(base, picked)
 
 

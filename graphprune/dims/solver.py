@@ -11,8 +11,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphprune.dims.expr import Atom, Const, Dim, Product, Sum, Take, add, multiply, take
+
+_ONE = Const(1)
+_PART = "tells the parts of a concatenation apart"
 
 
 class Solver:
@@ -166,7 +170,8 @@ class Solver:
             case Const():
                 return Const(at, dim.why), Const(dim.size - at, dim.why)
             case Take():
-                return take(dim.base, dim.index[:at]), take(dim.base, dim.index[at:])
+                head, tail = self.pick(dim.base, dim.index[:at]), self.pick(dim.base, dim.index[at:])
+                return self.resolve(head), tail
             case Sum():
                 first, rest = dim.terms[0], add(dim.terms[1:])
                 if at >= first.size:
@@ -179,6 +184,37 @@ class Solver:
         left, right = self.fresh(at), self.fresh(dim.size - at)
         self._bind(dim, add([left, right]))
         return self.resolve(left), self.resolve(right)
+
+    def pick(self, dim: Dim, index: NDArray[np.int64]) -> Dim:
+        """Slots `index` of `dim`, in this order; never can all of them be removed.
+
+        If slots are left out, those that are picked become dimensions of their own.
+        """
+        dim = self.resolve(dim)
+        picked = np.zeros(dim.size, dtype=bool)
+        picked[index] = True
+        self._set_apart(dim, picked)
+        return take(self.resolve(dim), index)
+
+    def _set_apart(self, dim: Dim, picked: NDArray[np.bool_]) -> None:
+        """Make the picked slots and the others different dimensions."""
+        if picked.all() or not picked.any():
+            return
+        match dim:
+            case Atom():
+                order = np.argsort(~picked, kind="stable")
+                parts = self.fresh(int(picked.sum())), self.fresh(int((~picked).sum()))
+                self._bind(dim, take(add(parts), np.argsort(order)))
+            case Sum():
+                ends = np.cumsum([t.size for t in dim.terms])[:-1]
+                for term, part in zip(dim.terms, np.split(picked, ends), strict=True):
+                    self._set_apart(term, part)
+            case Take():
+                below = np.zeros(dim.base.size, dtype=bool)
+                below[dim.index] = picked
+                self._set_apart(dim.base, below)
+            case _:
+                self.freeze(dim, "some of its slots are picked by an index")
 
     def _split_product(self, dim: Product, at: int) -> tuple[Dim, Dim]:
         lead, rest = dim.factors[0], multiply(dim.factors[1:])
@@ -264,7 +300,7 @@ class Solver:
                 common = two
             else:
                 self.unify(common, two)
-            outers.append(one)
+            outers.append(Const(1, _PART) if one == _ONE else one)
         assert common is not None
         return self.resolve(add(outers)), self.resolve(common)
 

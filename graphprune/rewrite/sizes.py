@@ -19,6 +19,7 @@ from graphprune.rules.effects import (
     InputPositions,
     InputSizes,
     PinnedAttribute,
+    Regrouping,
     ReshapeTarget,
     SplitSizes,
 )
@@ -29,6 +30,8 @@ def apply_effect(editor: Editor, analysis: Analysis, keeps: Keeps, effect: Effec
     match effect:
         case ReshapeTarget():
             _reshape(editor, analysis, keeps, effect)
+        case Regrouping():
+            _regroup(editor, keeps, effect)
         case InputSizes():
             _input_sizes(editor, analysis, keeps, effect)
         case AttributeSizes():
@@ -162,11 +165,28 @@ def _same_axis(
     )
 
 
+def _regroup(editor: Editor, keeps: Keeps, effect: Regrouping) -> None:
+    if not any(_changed(d, keeps) for d in effect.after):
+        return
+    node = editor.nodes[effect.node]
+    sizes = [-1 if k == effect.moving else kept_size(d, keeps) for k, d in enumerate(effect.after)]
+    data = node.inputs[0]
+    assert data is not None
+    target = editor.constant(np.array(sizes, dtype=np.int64), f"{effect.node}_shape")
+    made = editor.node("Reshape", [data, target], f"{effect.node}_reshape", node)
+    node.outputs[0].replace_all_uses_with(made)
+
+
 # -- other inputs -------------------------------------------------------------------------------
 
 
+def _stale(effect: InputSizes | AttributeSizes, keeps: Keeps) -> bool:
+    dims = (*(e.dim for e in effect.entries if e is not None), *effect.along)
+    return any(_changed(d, keeps) for d in dims)
+
+
 def _input_sizes(editor: Editor, analysis: Analysis, keeps: Keeps, effect: InputSizes) -> None:
-    if not any(e is not None and _changed(e.dim, keeps) for e in effect.entries):
+    if not _stale(effect, keeps):
         return
     node = editor.nodes[effect.node]
     value = node.inputs[effect.index]
@@ -215,7 +235,7 @@ def _scaled(editor: Editor, value: ir.Value, ratios: Sequence[Fraction], before:
 
 
 def _attribute_sizes(editor: Editor, keeps: Keeps, effect: AttributeSizes) -> None:
-    if not any(e is not None and _changed(e.dim, keeps) for e in effect.entries):
+    if not _stale(effect, keeps):
         return
     node = editor.nodes[effect.node]
     name = effect.attribute

@@ -46,12 +46,14 @@ class NodeContext:
         present: Sequence[bool],
         constant: Sequence[bool],
         values: Sequence[NDArray[np.generic] | None],
+        recorded: Sequence[tuple[NDArray[np.generic], ...]],
         output_shapes: Sequence[tuple[int, ...] | None],
         output_dynamic: Sequence[tuple[bool, ...] | None],
         solver: Solver,
     ) -> None:
         self.op, self.name, self.version, self.attributes = op, name, version, attributes
         self._inputs, self._present, self._constant, self._values = inputs, present, constant, values
+        self._recorded = recorded
         self.output_shapes, self.output_dynamic = output_shapes, output_dynamic
         self.outputs: list[tuple[Dim, ...] | None] = [None] * len(output_shapes)
         self.solver = solver
@@ -113,6 +115,10 @@ class NodeContext:
         """The value of a small integer input if it is the same in every run, else None."""
         return self._values[index] if self.has(index) else None
 
+    def values(self, index: int) -> tuple[NDArray[np.generic], ...]:
+        """What a computed tensor of sizes held in each run; empty if that is not known."""
+        return self._recorded[index] if self.has(index) else ()
+
     def ints(self, index: int, attribute: str | None = None) -> list[int] | None:
         """Integers given as input `index` or, in older opsets, as an attribute."""
         if self.has(index):
@@ -144,9 +150,9 @@ class NodeContext:
         """A dimension that belongs to this node alone and never changes."""
         return Const(size, why or f"made by {self.where}")
 
-    def contract(self, dim: Dim, *operands: int) -> None:
-        """`dim` is summed over."""
-        self.say(Contraction(self.name, dim, operands))
+    def contract(self, dim: Dim, *operands: int, stays: bool = False) -> None:
+        """`dim` is summed over; it `stays` where that only makes a statistic."""
+        self.say(Contraction(self.name, dim, operands, stays))
 
     def normalise(self, dim: Dim) -> None:
         """`dim` is normalised over."""
@@ -156,15 +162,22 @@ class NodeContext:
         """`dim` is a `kind` to users."""
         self.say(Kind(dim, kind))
 
-    def sizes_input(self, index: int, entries: Sequence[Entry | Dim | None]) -> None:
+    def sizes_input(
+        self, index: int, entries: Sequence[Entry | Dim | None], along: Iterable[Dim] = ()
+    ) -> None:
         """Elements of input `index` are sizes."""
-        self.say(InputSizes(self.name, index, _entries(entries)))
+        self.say(InputSizes(self.name, index, _entries(entries), tuple(along)))
 
     def sizes_attribute(
-        self, attribute: str, entries: Sequence[Entry | Dim | None], *, scalar: bool = False
+        self,
+        attribute: str,
+        entries: Sequence[Entry | Dim | None],
+        *,
+        scalar: bool = False,
+        along: Iterable[Dim] = (),
     ) -> None:
         """The integers of an attribute are sizes."""
-        self.say(AttributeSizes(self.name, attribute, _entries(entries), scalar))
+        self.say(AttributeSizes(self.name, attribute, _entries(entries), scalar, tuple(along)))
 
     def unread(self) -> list[int]:
         """Inputs whose dimensions the rule did not ask for: parameters, not data."""
@@ -180,7 +193,7 @@ class NodeContext:
         while targets:
             size = targets.pop(0)
             if size == 1:
-                after.append(Const(1))
+                after.append(self.fixed(1))
                 continue
             if not queue:
                 raise Barrier(f"{self.where} makes a shape that its input does not fill")

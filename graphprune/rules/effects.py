@@ -23,21 +23,27 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class InputSizes:
-    """Elements of integer input `index` are sizes; None marks those that stay as they are."""
+    """Elements of integer input `index` are sizes; None marks those that stay as they are.
+
+    `along` are dimensions whose change makes the elements wrong even if the entries keep their sizes:
+    a position that is counted from the end.
+    """
 
     node: str
     index: int
     entries: tuple[Entry | None, ...]
+    along: tuple[Dim, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class AttributeSizes:
-    """The integers of an attribute are sizes; `scalar` if it is one integer, not a list."""
+    """The integers of an attribute are sizes; `scalar` if it is one integer, not a list; `along` as above."""
 
     node: str
     attribute: str
     entries: tuple[Entry | None, ...]
     scalar: bool = False
+    along: tuple[Dim, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,15 @@ class ReshapeTarget:
     node: str
     before: tuple[Dim, ...]
     after: tuple[Dim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Regrouping:
+    """A Gather that only regroups (its index counts from 0 upwards); pruned, it becomes a Reshape to `after`."""
+
+    node: str
+    after: tuple[Dim, ...]
+    moving: int | None  # the one axis whose size changes at run time
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +102,15 @@ class ShapeOf:
 
 @dataclass(frozen=True, slots=True)
 class Contraction:
-    """Slots of `dim` are summed over inputs `operands` (one for a reduction, two for a product)."""
+    """Slots of `dim` are summed over inputs `operands` (one for a reduction, two for a product).
+
+    `stays` if the output has the axis nevertheless: only a statistic is taken over it.
+    """
 
     node: str
     dim: Dim
     operands: tuple[int, ...]
+    stays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +140,7 @@ Effect = (
     InputSizes
     | AttributeSizes
     | ReshapeTarget
+    | Regrouping
     | SplitSizes
     | InputPositions
     | PinnedAttribute

@@ -79,5 +79,15 @@ def _quantize(node: NodeContext) -> None:
     node.set(0, dims)
 
 
+def _quantize_by_range(node: NodeContext) -> None:
+    """The scale follows from the range of all slots and zero, so slots that hold zero do not change it."""
+    for dim in node.dims(0):
+        node.contract(dim, 0, stays=True)
+    node.set(0, node.dims(0))
+    node.set(1, ())
+    node.set(2, ())
+
+
 RULES["QuantizeLinear"] = rule(_quantize, "keep", unmasked=(1, 2))
 RULES["DequantizeLinear"] = rule(_quantize, "keep", unmasked=(2,))
+RULES["DynamicQuantizeLinear"] = rule(_quantize_by_range, "keep")

@@ -45,6 +45,7 @@ def _axes(dims: object) -> list[Dim]:
 
 
 def _gemm(node: NodeContext) -> str:
+    """`m k, k n, n -> m n`, either matrix transposed, the bias stretched."""
     a = "k m" if node.attribute("transA", 0) else "m k"
     b = "n k" if node.attribute("transB", 0) else "k n"
     bias = "n"

@@ -22,6 +22,7 @@ def _layer_norm(node: NodeContext) -> None:
 
 
 def _group_norm(node: NodeContext) -> str:
+    """Slots of a group share a statistic; the groups themselves are independent."""
     # Up to opset 20 gain and bias are per group, later per channel.
     gain = "(g ~c)" if node.version >= 21 else "g"
     return f"n (g ~c) *~s, {gain}, {gain} -> n (g c) *s"
@@ -35,6 +36,7 @@ def _along(node: NodeContext) -> None:
 
 
 def _mean_variance(node: NodeContext) -> None:
+    """Slots along `axes` share a statistic."""
     dims = node.dims(0)
     for axis in node.attribute("axes") or (0, 2, 3):
         node.normalise(dims[node.axis(int(axis), len(dims))])

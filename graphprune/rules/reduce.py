@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from graphprune.dims import Const, Dim
+from graphprune.dims import Dim
 from graphprune.rules.context import Barrier, NodeContext
 from graphprune.rules.rule import rule
 
@@ -23,11 +23,12 @@ def _axes(node: NodeContext) -> list[int]:
 
 def _reduction(role: str) -> Callable[[NodeContext], None]:
     def relate(node: NodeContext) -> None:
+        """Reduced axes vanish; the others pass through."""
         dims, axes = node.dims(0), _axes(node)
         for axis in axes:
             _role(node, dims[axis], role)
         keep = bool(node.attribute("keepdims", 1))
-        node.set(0, _without(dims, axes, keep))
+        node.set(0, _without(node, dims, axes, keep))
 
     return relate
 
@@ -41,23 +42,25 @@ def _role(node: NodeContext, dim: Dim, role: str) -> None:
         node.freeze(dim, f"compared slot by slot by {node.where}")
 
 
-def _without(dims: tuple[Dim, ...], axes: list[int], keep: bool) -> list[Dim]:
+def _without(node: NodeContext, dims: tuple[Dim, ...], axes: list[int], keep: bool) -> list[Dim]:
     if keep:
-        return [Const(1) if k in axes else d for k, d in enumerate(dims)]
+        return [node.fixed(1) if k in axes else d for k, d in enumerate(dims)]
     return [d for k, d in enumerate(dims) if k not in axes]
 
 
 def _arg(node: NodeContext) -> None:
+    """Slots along the axis are compared and keep their number."""
     dims = node.dims(0)
     axis = node.axis(int(node.attribute("axis", 0)), len(dims))
     node.freeze(dims[axis], f"compared slot by slot by {node.where}")
-    node.set(0, _without(dims, [axis], bool(node.attribute("keepdims", 1))))
+    node.set(0, _without(node, dims, [axis], bool(node.attribute("keepdims", 1))))
 
 
 def _along(default: int, why: str) -> Callable[[NodeContext], None]:
     """One axis (from an older opset on all behind it) whose slots are told apart; shapes stay."""
 
     def relate(node: NodeContext) -> None:
+        """Slots along the axis are told apart; shapes stay."""
         dims = node.dims(0)
         if node.op in ("Softmax", "LogSoftmax", "Hardmax") and node.version < 13:
             first = node.axis(int(node.attribute("axis", 1)), len(dims))
@@ -77,6 +80,7 @@ def _along(default: int, why: str) -> Callable[[NodeContext], None]:
 
 
 def _top_k(node: NodeContext) -> None:
+    """Slots along the axis are sorted; those along the others pass through."""
     dims = list(node.dims(0))
     axis = node.axis(int(node.attribute("axis", -1)), len(dims))
     node.freeze(dims[axis], f"sorted by {node.where}")
@@ -86,6 +90,7 @@ def _top_k(node: NodeContext) -> None:
 
 
 def _pool(node: NodeContext) -> str:
+    """`n c *s -> n c *t`: spatial axes shrink, channels pass through."""
     # The positions that MaxPool can give back count the elements of all channels.
     channels = "!c" if len(node.output_shapes) > 1 and node.output_shapes[1] is not None else "c"
     return f"n {channels} *!s -> n c *!t, n c *!t"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.dims import Atom, Const, Dim, Product, Sum, add, multiply, terms_of
 from graphprune.dims.expr import take
 from graphprune.rules.context import Barrier, NodeContext, prefix
-from graphprune.rules.effects import Entry, InputPositions, ReshapeTarget, ShapeOf, SplitSizes
+from graphprune.rules.effects import Entry, InputPositions, Regrouping, ReshapeTarget, ShapeOf, SplitSizes
 from graphprune.rules.rule import rule
 
 
 def _transpose(node: NodeContext) -> None:
+    """The same axes in another order."""
     dims = node.dims(0)
     order = node.attribute("perm")
     node.set(0, [dims[int(k)] for k in order] if order is not None else reversed(dims))
@@ -24,6 +27,7 @@ def _regroup(node: NodeContext) -> None:
 
 
 def _reshape(node: NodeContext) -> None:
+    """The product of the axes stays: factors split and merge."""
     before = node.dims(0)
     after = node.reshaped(before, node.out_shape())
     for axis, dim in enumerate(after):
@@ -59,6 +63,7 @@ def _expand(node: NodeContext) -> None:
 
 
 def _constant_of_shape(node: NodeContext) -> None:
+    """Every axis of fixed size is a dimension that may be cut."""
     out = [
         node.fixed(s) if node.is_dynamic(k) or s == 1 else node.solver.fresh(s)
         for k, s in enumerate(node.out_shape())
@@ -69,6 +74,7 @@ def _constant_of_shape(node: NodeContext) -> None:
 
 
 def _tile(node: NodeContext) -> None:
+    """Repeats are a factor in front of the axis; a repeated axis of size 1 is a new dimension."""
     dims, shape = node.dims(0), node.out_shape()
     out: list[Dim] = []
     entries: list[Dim | None] = []
@@ -88,13 +94,18 @@ def _tile(node: NodeContext) -> None:
 
 
 def _concat(node: NodeContext) -> None:
+    """`a, b -> a + b` along the axis; the others are the same in all operands."""
     operands = [node.dims(k) for k in range(node.count()) if node.has(k)]
     axis = node.axis(int(node.attribute("axis", 0)), len(operands[0]))
     rest = node.same([(*d[:axis], Const(1), *d[axis + 1 :]) for d in operands])
-    node.set(0, [*rest[:axis], add(node.solver.resolve(d[axis]) for d in operands), *rest[axis + 1 :]])
+    why = f"a single slot joined by {node.where}"
+    parts = [node.solver.resolve(d[axis]) for d in operands]
+    joined = add(node.fixed(1, why) if part == Const(1) else part for part in parts)
+    node.set(0, [*rest[:axis], joined, *rest[axis + 1 :]])
 
 
 def _split(node: NodeContext) -> None:
+    """`a + b -> a, b` along the axis."""
     dims = list(node.dims(0))
     axis = node.axis(int(node.attribute("axis", 0)), len(dims))
     sizes = [node.out_shape(k)[axis] for k in range(len(node.output_shapes))]
@@ -108,6 +119,7 @@ def _split(node: NodeContext) -> None:
 
 
 def _slice(node: NodeContext) -> None:
+    """One piece of a concatenation, a reversal, or one part of every block of a stride."""
     dims, shape = list(node.dims(0)), node.out_shape()
     rank = len(dims)
     starts, ends = node.ints(1, "starts"), node.ints(2, "ends")
@@ -117,6 +129,7 @@ def _slice(node: NodeContext) -> None:
         if node.has(3):
             raise Barrier(f"the axes of {node.where} are computed at run time")
         axes = list(range(len(starts) if starts is not None else rank))
+    along = [dims[node.axis(a, rank)] for a in axes]  # positions may be counted from the end
     begin: list[Entry | Dim | None] = [None] * len(axes)
     stop: list[Entry | Dim | None] = [None] * len(axes)
     for k, raw in enumerate(axes):
@@ -132,11 +145,11 @@ def _slice(node: NodeContext) -> None:
         dims[axis], begin[k], stop[k] = _slice_axis(node, dim, starts[k], ends[k], step)
     if any(e is not None for e in (*begin, *stop)):
         if node.has(1):
-            node.sizes_input(1, begin)
-            node.sizes_input(2, stop)
+            node.sizes_input(1, begin, along)
+            node.sizes_input(2, stop, along)
         else:
-            node.sizes_attribute("starts", begin)
-            node.sizes_attribute("ends", stop)
+            node.sizes_attribute("starts", begin, along=along)
+            node.sizes_attribute("ends", stop, along=along)
     node.set(0, dims)
 
 
@@ -156,16 +169,20 @@ def _slice_axis(
     if step > 1 and dim.size % step == 0 and first < step and len(index) == dim.size // step:
         rows, inner = node.solver.factor(dim, dim.size // step)
         node.freeze(inner, f"every {step}th slot is taken by {node.where}")
-        return node.solver.resolve(rows), None, prefix(dim)
+        return node.solver.resolve(rows), Entry(Const(0), first), prefix(dim)
     node.freeze(dim, f"every {abs(step)}th slot of a part is taken by {node.where}")
     return Const(len(index), f"taken with steps by {node.where}"), None, None
 
 
 def _gather(node: NodeContext) -> None:
+    """A constant index picks slots, which may be cut; any other index freezes the axis."""
     dims = list(node.dims(0))
     axis = node.axis(int(node.attribute("axis", 0)), len(dims))
     index, where = node.value(1), node.dims(1)
     dim = dims[axis]
+    if len(dims) == 1 and _counts_up(node.values(1), dim.size):
+        _regroup_by_index(node)
+        return
     if index is None or index.ndim > 1:
         node.freeze(
             dim,
@@ -180,6 +197,25 @@ def _gather(node: NodeContext) -> None:
     node.set(0, [*dims[:axis], *([taken] if index.ndim else []), *dims[axis + 1 :]])
 
 
+def _counts_up(runs: Sequence[NDArray[np.generic]], size: int) -> bool:
+    """True if an index took every slot in order, whatever the sizes of the inputs."""
+    return (
+        bool(runs)
+        and runs[0].size == size
+        and all(np.array_equal(np.ravel(r), np.arange(r.size)) for r in runs)
+    )
+
+
+def _regroup_by_index(node: NodeContext) -> None:
+    """What exporters make of `as_strided`: a Gather that does the work of a Reshape."""
+    after = node.reshaped(node.dims(0), node.out_shape())
+    moving = [k for k in range(len(after)) if node.is_dynamic(k)]
+    if len(moving) > 1:
+        raise Barrier("it regroups several axes of changing size by index")
+    node.say(Regrouping(node.name, after, moving[0] if moving else None))
+    node.set(0, after)
+
+
 def _taken(node: NodeContext, dim: Dim, index: NDArray[np.int64]) -> Dim:
     """Runs of neighbours become pieces of a concatenation; a wild order is kept as an index."""
     if isinstance(dim, Const):
@@ -189,8 +225,8 @@ def _taken(node: NodeContext, dim: Dim, index: NDArray[np.int64]) -> Dim:
         return Const(1, f"picked by {node.where}")
     ends = np.flatnonzero(np.diff(index) != 1) + 1
     runs = np.split(index, ends)
-    if len(runs) > 16:
-        return take(node.solver.resolve(dim), index)
+    if len(runs) > 16 or (len(runs) > 1 and min(len(run) for run in runs) == 1):
+        return node.solver.pick(dim, index)
     for run in runs:  # refine first: later cuts move earlier pieces
         node.middle(dim, int(run[0]), int(run[-1]) + 1)
     return add(node.middle(dim, int(run[0]), int(run[-1]) + 1)[1] for run in runs)
@@ -294,6 +330,7 @@ def _resize(node: NodeContext) -> None:
 
 
 def _shape(node: NodeContext) -> None:
+    """Readers go on seeing the sizes of the original model."""
     dims = node.dims(0)
     if node.op == "Shape":
         start, end, _ = slice(node.attribute("start"), node.attribute("end")).indices(len(dims))
@@ -309,7 +346,15 @@ def _separate(node: NodeContext) -> None:
             node.set(index, [node.fixed(s) for s in shape])
 
 
+def _multinomial(node: NodeContext) -> None:
+    """Classes are drawn by their probability."""
+    batch, classes = node.dims(0)
+    node.freeze(classes, f"drawn from by {node.where}")
+    node.set(0, [batch, node.fixed(node.out_shape()[1])])
+
+
 def _triangle(node: NodeContext) -> None:
+    """Rows and columns are compared; batch axes pass through."""
     *batch, rows, columns = node.dims(0)
     for dim in (rows, columns):
         node.freeze(dim, f"positions are compared by {node.where}")
@@ -317,10 +362,12 @@ def _triangle(node: NodeContext) -> None:
 
 
 def _grid_sample(node: NodeContext) -> str:
+    """`n c *s, n *t _ -> n c *t`: channels pass through."""
     return "n c *!s, n *!t _ -> n c *!t"
 
 
 def _one_hot(node: NodeContext) -> None:
+    """The new axis tells classes apart; the others pass through."""
     dims, shape = list(node.dims(0)), node.out_shape()
     axis = node.axis(int(node.attribute("axis", -1)), len(shape))
     node.set(0, [*dims[:axis], node.fixed(shape[axis], f"classes told apart by {node.where}"), *dims[axis:]])
@@ -356,5 +403,6 @@ RULES = {
     "Trilu": rule(_triangle, "keep"),
     "OneHot": rule(_one_hot, "lift"),
     "Range": rule(_separate, "lift"),
-    **{op: rule(_separate, "lift") for op in ("Constant", "RandomNormal", "RandomUniform", "Multinomial")},
+    **{op: rule(_separate, "lift") for op in ("Constant", "RandomNormal", "RandomUniform")},
+    "Multinomial": rule(_multinomial, "lift"),
 }

@@ -18,7 +18,7 @@ Axis = int | str
 T = TypeVar("T")
 
 
-class Skip(Exception):  # noqa: N818  (not an error: the step does not fit here)
+class Skip(Exception):
     """Raised by a move that finds nothing to work on."""
 
 
@@ -94,7 +94,7 @@ class Builder:
     def store(self, values: NDArray[Any], base: str) -> str:
         """A new initializer."""
         name = self.name(base)
-        self.weights[name] = np.ascontiguousarray(values)
+        self.weights[name] = np.array(values, order="C")
         return name
 
     def ints(self, values: Sequence[int] | int, base: str = "ints") -> str:
@@ -102,7 +102,9 @@ class Builder:
         array = np.asarray(values, dtype=np.int64)
         if self._draw.random() < 0.2:
             name = self.name(base)
-            self.nodes.append(helper.make_node("Constant", [], [name], name, value=numpy_helper.from_array(array)))
+            self.nodes.append(
+                helper.make_node("Constant", [], [name], name, value=numpy_helper.from_array(array))
+            )
             return name
         return self.store(array, base)
 
@@ -207,14 +209,29 @@ class Builder:
     def squeeze(self, x: Tensor, axes: Sequence[int]) -> Tensor:
         """Drop axes of size 1."""
         flat = {k % x.rank for k in axes}
-        return self.op(
-            "Squeeze", [x, self.ints(list(axes), "axes")], [s for k, s in enumerate(x.shape) if k not in flat]
-        )
+        shape = [s for k, s in enumerate(x.shape) if k not in flat]
+        if self.opset < 13:
+            return self.op("Squeeze", [x], shape, axes=list(axes))
+        return self.op("Squeeze", [x, self.ints(list(axes), "axes")], shape)
 
     def unsqueeze(self, x: Tensor, axis: int) -> Tensor:
         """A new axis of size 1 before `axis`."""
         shape = [*x.shape[:axis], 1, *x.shape[axis:]]
+        if self.opset < 13:
+            return self.op("Unsqueeze", [x], shape, axes=[axis])
         return self.op("Unsqueeze", [x, self.ints([axis], "axes")], shape)
+
+    def split(
+        self, x: Tensor, sizes: Sequence[int], axis: int, *, by_default: bool = False, negative: bool = False
+    ) -> list[Tensor]:
+        """Pieces of the given sizes; `by_default` leaves equal sizes to the operator."""
+        shapes = [[n if k == axis else s for k, s in enumerate(x.shape)] for n in sizes]
+        axis = axis - x.rank if negative else axis
+        if by_default:
+            return self.ops("Split", [x], shapes, axis=axis, num_outputs=len(sizes) if self.opset >= 18 else None)
+        if self.opset < 13:
+            return self.ops("Split", [x], shapes, axis=axis, split=list(sizes))
+        return self.ops("Split", [x, self.ints(list(sizes), "sizes")], shapes, axis=axis)
 
     # -- finishing ------------------------------------------------------------------------------
 
@@ -227,11 +244,13 @@ class Builder:
     def model(self, outputs: Sequence[Tensor]) -> onnx.ModelProto:
         """The finished model."""
         infos = [
-            helper.make_tensor_value_info(t.name, TensorProto.FLOAT, [s if isinstance(s, int) else None for s in t.shape])
+            helper.make_tensor_value_info(
+                t.name, TensorProto.FLOAT, [s if isinstance(s, int) else None for s in t.shape]
+            )
             for t in outputs
         ]
         stored = [numpy_helper.from_array(v, n) for n, v in self.weights.items()]
         graph = helper.make_graph(self.nodes, "fuzz", self.inputs, infos, stored)
         return helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=min(10, onnx.IR_VERSION)
+            graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=min(11, onnx.IR_VERSION)
         )

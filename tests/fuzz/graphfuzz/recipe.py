@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ from graphfuzz import (
     moves_layout,
     moves_merge,
     moves_nonlinear,
+    moves_picking,
+    moves_quantized,
     moves_runtime,
     moves_sequence,
-    moves_shape,
 )
 from graphfuzz.builder import Axis, Builder, Choices, Skip, Tensor
 
@@ -30,14 +32,17 @@ _FAMILIES = (
     moves_layout,
     moves_merge,
     moves_nonlinear,
+    moves_picking,
+    moves_quantized,
     moves_runtime,
     moves_sequence,
-    moves_shape,
 )
 
-moves: Mapping[str, Move] = MappingProxyType({name: move for f in _FAMILIES for name, move in f.MOVES.items()})
+moves: Mapping[str, Move] = MappingProxyType(
+    {name: move for f in _FAMILIES for name, move in f.MOVES.items()}
+)
 
-OPSETS = (13, 17, 18, 21)
+OPSETS = (11, 13, 17, 18, 21, 23)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,9 @@ def _input(b: Builder, r: Choices, batch: Axis, kind: str) -> None:
             x = b.input((batch, r.pick((1, 3)), *space))
             inside = x.static(1)
             w = b.weight(r, (width, inside, 3, 3))
-            b.keep(b.op("Conv", [x, w, b.weight(r, (width,), 1, "b")], (batch, width, *space), pads=[1, 1, 1, 1]))
+            b.keep(
+                b.op("Conv", [x, w, b.weight(r, (width,), 1, "b")], (batch, width, *space), pads=[1, 1, 1, 1])
+            )
         case "signal":
             x = b.input((batch, 3, length))
             w = b.weight(r, (width, 3, 3))
@@ -121,16 +128,31 @@ def _outputs(b: Builder, r: Choices) -> list[Tensor]:
 
 
 def _projected(b: Builder, r: Choices, x: Tensor) -> Tensor:
-    if r.chance(0.1):
+    """Layers over most axes, so that few of them reach the output as they are."""
+    if r.chance(0.05):
         return b.op("Identity", [x], x.shape)
-    axes = [k for k in x.static_axes(1) if k > 0] or x.static_axes(1)
-    if not axes:
-        return b.op("Identity", [x], x.shape)
-    axis = x.rank - 1 if r.chance(0.6) and x.rank - 1 in axes else r.pick(axes)
+    tail = x.shape[1:]
+    if (
+        x.rank >= 3
+        and all(isinstance(s, int) for s in tail)
+        and math.prod(map(int, tail)) <= 400
+        and r.chance(0.3)
+    ):
+        wide = math.prod(map(int, tail))
+        return b.linear(r, b.reshape(x, (x.shape[0], wide), r.pick([(0, -1), (-1, wide)])), 3)
+    axes = [k for k in x.static_axes() if r.chance(0.85)] or x.static_axes(1)[-1:]
+    for axis in r.shuffled(axes):
+        x = _over(b, r, x, axis)
+    return x if axes else b.op("Identity", [x], x.shape)
+
+
+def _over(b: Builder, r: Choices, x: Tensor, axis: int) -> Tensor:
+    """A linear layer over one axis, in place."""
     if axis == 1 and x.rank in (3, 4) and r.chance(0.6):
         w = b.weight(r, (3, x.static(1), *[1] * (x.rank - 2)))
         return b.op("Conv", [x, w], (x.shape[0], 3, *x.shape[2:]))
-    order = [k for k in range(x.rank) if k != axis] + [axis]
-    if order != list(range(x.rank)):
-        x = b.transpose(x, order)
-    return b.linear(r, x, 3)
+    order = list(range(x.rank))
+    order[axis], order[-1] = order[-1], order[axis]
+    if axis == x.rank - 1:
+        return b.linear(r, x, 3)
+    return b.transpose(b.linear(r, b.transpose(x, order), 3), order)

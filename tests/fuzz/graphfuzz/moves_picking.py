@@ -1,0 +1,100 @@
+"""Slots picked, sorted or written by index: TopK, GatherElements, GatherND, ScatterND, Trilu, embeddings."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from graphfuzz.builder import Builder, Choices, Skip, Tensor
+
+
+def top_k(b: Builder, r: Choices) -> None:
+    """The largest values."""
+    x = b.some(r, lambda t: any(k > 0 for k in t.static_axes(3)))
+    axis = r.pick([k for k in x.static_axes(3) if k])
+    count = r.number(1, x.static(axis) - 1)
+    shape = [count if k == axis else s for k, s in enumerate(x.shape)]
+    values, _ = b.ops("TopK", [x, b.ints([count], "k")], [shape, shape], axis=axis)
+    b.keep(values)
+
+
+def by_element(b: Builder, r: Choices) -> None:
+    """GatherElements with a constant table of the same shape."""
+    x = b.some(r, lambda t: t.rank >= 2 and all(isinstance(s, int) for s in t.shape))
+    axis = r.number(0, x.rank - 1)
+    shape = [x.static(k) for k in range(x.rank)]
+    index = np.array([r.number(0, shape[axis] - 1) for _ in range(int(np.prod(shape)))]).reshape(shape)
+    b.keep(b.op("GatherElements", [x, b.store(index.astype(np.int64), "table")], x.shape, axis=axis))
+
+
+def gather_nd(b: Builder, r: Choices) -> None:
+    """Rows of the first axis, by a table of one index each."""
+    x = b.some(r, lambda t: t.rank >= 2 and bool(t.static_axes(1)))
+    axis = r.pick(x.static_axes(1))
+    order = [axis, *[k for k in range(x.rank) if k != axis]]
+    y = b.transpose(x, order)
+    count = r.number(1, 4)
+    index = np.array([[r.number(0, y.static(0) - 1)] for _ in range(count)], np.int64)
+    z = b.op("GatherND", [y, b.store(index, "table")], (count, *y.shape[1:]))
+    b.keep(b.transpose(z, np.argsort(order).tolist()))
+
+
+def scatter_nd(b: Builder, r: Choices) -> None:
+    """Rows of the first axis overwritten with rows of a constant."""
+    x = b.some(r, lambda t: t.rank >= 2 and all(isinstance(s, int) for s in t.shape[1:]))
+    if not isinstance(x.shape[0], int):
+        order = [*range(1, x.rank), 0]
+        y = b.transpose(x, order)
+    else:
+        y = x
+    if isinstance(y.shape[-1], str):
+        raise Skip
+    rows = min(2, y.static(0))
+    index = np.array([[k] for k in r.shuffled(range(y.static(0)))[:rows]], np.int64)
+    update = b.weight(r, (rows, *[y.static(k) for k in range(1, y.rank)]), 1, "update")
+    b.keep(b.op("ScatterND", [y, b.store(index, "table"), update], y.shape))
+
+
+def triangle(b: Builder, r: Choices) -> None:
+    """The lower triangle of the last two axes."""
+    if b.opset < 14:
+        raise Skip
+    x = b.some(r, lambda t: t.rank >= 2)
+    b.keep(b.op("Trilu", [x], x.shape, upper=r.number(0, 1)))
+
+
+def position_table(b: Builder, r: Choices) -> None:
+    """Learned positions, as a constant or looked up with a Range over the run-time length."""
+    x = b.some(r, lambda t: t.rank == 3 and isinstance(t.shape[2], int))
+    length, wide = x.shape[1], x.static(2)
+    table = b.weight(r, (64, wide), 1, "positions")
+    if isinstance(length, int) and length <= 64 and r.chance(0.5):
+        rows = b.op("Slice", [table, b.ints([0]), b.ints([length]), b.ints([0])], (length, wide))
+        b.keep(b.op("Add", [x, b.unsqueeze(rows, 0)], x.shape))
+        return
+    if length != "L" and not (isinstance(length, int) and length <= 64):
+        raise Skip
+    count = b.size_of(x, 1, rank_one=False)
+    steps = b.raw("Range", [b.ints(0), count, b.ints(1)])
+    rows = b.op("Gather", [table, steps], (length, wide))
+    b.keep(b.op("Add", [x, rows], x.shape))
+
+
+def arg_max(b: Builder, r: Choices) -> None:
+    """A hard one-hot gate over one axis, added softly so that ties hardly matter."""
+    x = b.some(r, lambda t: t.rank >= 2)
+    axis = r.number(1, x.rank - 1)
+    best = b.raw("ArgMax", [x], axis=axis, keepdims=1)
+    shape = [1 if k == axis else s for k, s in enumerate(x.shape)]
+    gate = Tensor(b.raw("Cast", [best], to=1), tuple(shape))
+    b.keep(b.op("Add", [x, b.op("Mul", [gate, b.scalar(0.1)], shape)], x.shape))
+
+
+MOVES = {
+    "top_k": top_k,
+    "by_element": by_element,
+    "gather_nd": gather_nd,
+    "scatter_nd": scatter_nd,
+    "triangle": triangle,
+    "position_table": position_table,
+    "arg_max": arg_max,
+}

@@ -1,0 +1,169 @@
+"""Writes the records of run.py as a page: a summary, what failed and why, and one line for each file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import median, quantiles
+from typing import Any
+
+Record = Mapping[str, Any]
+
+HEAD = """# Coverage
+
+Every exported model at hand, pruned without any hint: `graphprune MODEL --ratio 0.5` with the check of
+mask equivalence on. Made by `tools/zoo/run.py`; the models come from `tools/zoo/export.py` (weights
+drawn at random so that every layer matters) and from public collections.
+
+*Reached* is the share of the weights that some removable dimension runs through: with a result exactly
+equal to the masked original, and in all (with the dimensions that can only be removed approximately).
+*Error* is the largest difference between the pruned model and the masked original relative to the
+largest output; *change* is how far masking moved the outputs, so a check with a change near zero had
+nothing to see. *Analysis* is the time of the dependency analysis alone; *total* is that of the whole
+command.
+"""
+
+COLUMNS = (
+    ("model", "---"),
+    ("nodes", "---:"),
+    ("groups cut", "---:"),
+    ("reached exactly / in all", "---:"),
+    ("parameters removed", "---:"),
+    ("MACs removed", "---:"),
+    ("equivalence", "---"),
+    ("error", "---:"),
+    ("change", "---:"),
+    ("analysis", "---:"),
+    ("total", "---:"),
+)
+
+
+def page(records: Mapping[str, Record]) -> str:
+    """The whole page."""
+    parts = [HEAD, _summary(list(records.values())), _collections(records)]
+    if failed := {n: r for n, r in records.items() if r["status"] != "equal"}:
+        parts.append(_failures(failed))
+    parts += [_why_not_cut(list(records.values())), _table(records)]
+    return "\n".join(parts)
+
+
+def _summary(records: Sequence[Record]) -> str:
+    count = Counter(r["status"] for r in records)
+    exact = [r["reached"]["exact"] for r in records if "reached" in r]
+    anyhow = [r["reached"]["any"] for r in records if "reached" in r]
+    times = sorted(r["analyse_s"] * 1000 for r in records if r.get("analyse_s"))
+    equal = [r for r in records if r["status"] == "equal"]
+    seen = sum(r["equivalence"]["change"] > 1e-3 for r in equal)
+    lines = [
+        "## Summary\n",
+        f"- {len(records)} files; {len(records) - count['failed']} run to an end, {count['equal']} of them "
+        f"come out equal to the masked original (in {seen} masking moved the outputs by more than 0.1 %)",
+        f"- {count['different']} differ, {count['refused']} are refused with a reason, "
+        f"{count['not checked']} could not be checked, {count['failed']} fail",
+    ]
+    if exact and times:
+        lines += [
+            f"- median share of the weights reached: {median(exact):.1%} exactly, {median(anyhow):.1%} in "
+            f"all; at least 90 % in {sum(v >= 0.9 for v in anyhow)} files",
+            f"- analysis: median {median(times):.0f} ms, nine in ten under {_ninth(times):.0f} ms, "
+            f"slowest {times[-1]:.0f} ms",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _ninth(values: Sequence[float]) -> float:
+    return quantiles(values, n=10)[-1] if len(values) > 1 else values[0]
+
+
+def _collections(records: Mapping[str, Record]) -> str:
+    """One line for each folder and kind of exporter."""
+    found: dict[str, list[Record]] = {}
+    for name, record in records.items():
+        found.setdefault(_collection(name), []).append(record)
+    lines = [
+        "| collection | files | equal | reached exactly (median) | parameters removed (median) |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, rows in sorted(found.items()):
+        exact = [r["reached"]["exact"] for r in rows if "reached" in r]
+        removed = [r["params_removed"] for r in rows if "params_removed" in r]
+        equal = sum(r["status"] == "equal" for r in rows)
+        lines.append(
+            f"| {name} | {len(rows)} | {equal} | {_median_share(exact)} | {_median_share(removed)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _collection(name: str) -> str:
+    folder, *rest = name.split("/")
+    exporter = next((e for e in ("torchscript", "dynamo") if rest and f".{e}." in rest[-1]), "")
+    return f"{folder}, {exporter}" if exporter else folder
+
+
+def _median_share(values: Sequence[float]) -> str:
+    return f"{median(values):.0%}" if values else "–"
+
+
+def _failures(records: Mapping[str, Record]) -> str:
+    lines = ["## Not equal, and why\n", "| model | outcome | reason |", "|---|---|---|"]
+    order = ("failed", "different", "refused", "not checked")
+    for name, r in sorted(records.items(), key=lambda item: (order.index(item[1]["status"]), item[0])):
+        lines.append(f"| {name} | {r['status']} | {_cell(_reason(r))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _reason(record: Record) -> str:
+    equivalence = record.get("equivalence", {})
+    if record["status"] == "different" and not equivalence.get("note"):
+        return f"output `{equivalence['output']}` differs by {equivalence['error']:.2g}"
+    return str(equivalence.get("note") or record.get("error") or "")
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")[:300]
+
+
+def _why_not_cut(records: Sequence[Record]) -> str:
+    """The commonest reasons over all files."""
+    files: Counter[str] = Counter()
+    groups: Counter[str] = Counter()
+    for record in records:
+        for row in record.get("not_cut", ()):
+            files[row["reason"]] += 1
+            groups[row["reason"]] += row["groups"]
+    lines = ["## Why dimensions are not cut\n", "| reason | files | dimensions |", "|---|---:|---:|"]
+    lines += [f"| {_cell(reason)} | {n} | {groups[reason]} |" for reason, n in files.most_common(40)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(records: Mapping[str, Record]) -> str:
+    heads, rules = zip(*COLUMNS, strict=True)
+    lines = ["## Every file\n", f"| {' | '.join(heads)} |", f"|{'|'.join(rules)}|"]
+    lines += [f"| {' | '.join(_row(name, r))} |" for name, r in sorted(records.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, r: Record) -> list[str]:
+    share = r.get("reached")
+    check = r.get("equivalence", {})
+    return [
+        name,
+        _whole(r.get("nodes")),
+        _whole(r.get("cut")),
+        f"{share['exact']:.0%} / {share['any']:.0%}" if share else "–",
+        _percent(r.get("params_removed")),
+        _percent(r.get("macs_removed")),
+        r["status"],
+        f"{check['error']:.1e}" if check.get("error") else "–",
+        f"{check['change']:.2g}" if check.get("change") else "–",
+        f"{r['analyse_s'] * 1000:.0f} ms" if r.get("analyse_s") else "–",
+        f"{r['seconds']:.1f} s",
+    ]
+
+
+def _whole(value: int | None) -> str:
+    return "–" if value is None else str(value)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0%}"
