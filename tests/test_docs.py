@@ -101,7 +101,7 @@ def test_plan_page_shows_the_keys(small: onnx.ModelProto) -> None:
     (example,) = blocks("docs/plan.md", "json")
     plan = json.loads(graphprune.prune(small, dry_run=True).plan.to_json())
     shown = json.loads(example)
-    assert shown.keys() == plan.keys() == {f for f in Plan.__dataclass_fields__}
+    assert shown.keys() == plan.keys() == set(Plan.__dataclass_fields__)
     assert next(iter(shown["groups"].values())).keys() == next(iter(plan["groups"].values())).keys()
 
 

@@ -107,8 +107,8 @@ def main() -> int:
         pace = (time.monotonic() - start) / done
         print(
             f"\r{done}/{arguments.count} clean {seen['clean']} (cut {seen['clean'] - seen['uncut']}, "
-            f"moved {seen['seen']}, groups {seen['groups']}) rejected {seen['rejected']} broken {seen['broken']} "
-            f"{pace:.2f} s each",
+            f"moved {seen['seen']}, groups {seen['groups']}) rejected {seen['rejected']} "
+            f"broken {seen['broken']} {pace:.2f} s each",
             end="",
             file=sys.stderr,
             flush=True,

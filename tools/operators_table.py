@@ -49,8 +49,8 @@ Dimensions that reach these are frozen, with this reason:
 
 ## Without a rule
 
-An operator without a rule is a barrier too: everything it reads and makes is frozen, and the model can still be
-pruned elsewhere. This holds for every operator of another domain, and for these of ONNX {version}:
+An operator without a rule is a barrier too: everything it reads and makes is frozen, and the model can still
+be pruned elsewhere. This holds for every operator of another domain, and for these of ONNX {version}:
 
 {missing}
 """

@@ -404,7 +404,12 @@ def _read_off(
                 approximate.setdefault(atom, effect.why)
     shared = atoms_in(e.dim for e in effects if isinstance(e, InputPositions))
     mixed = atoms_in(e.dim for e in effects if isinstance(e, Mixed | Normalised))
-    outer = outer_atoms(dims.values(), shared, mixed)
+    sums = [
+        (contractions[n.name], [d for o in n.outputs for d in dims.get(o, ())])
+        for n in facts.all_nodes
+        if n.name in contractions
+    ]
+    outer = outer_atoms(dims.values(), shared, mixed, sums)
     groups = _groups(weights, effects, solver.frozen, approximate, outer, facts)
     return Analysis(facts, recording, dims, weights, groups, effects, barriers)
 
@@ -534,17 +539,24 @@ def _kinds(
         if isinstance(effect, Kind):
             for atom in effect.dim.atoms:
                 kinds.setdefault(atom, effect.kind)
-    convolved = {n for node in facts.all_nodes if node.op in ("Conv", "ConvTranspose") for n in node.inputs[1:]}
+    convolved = {
+        n for node in facts.all_nodes if node.op in ("Conv", "ConvTranspose") for n in node.inputs[1:]
+    }
     for atom, found in members.items():
-        if kinds.get(atom) == "groups" and not any(
+        if kinds.get(atom) == "groups" and not all(
             _beside(weights[m.weight].dims[m.axis], atom) for m in found if m.weight in convolved
         ):
-            del kinds[atom]  # a depthwise convolution: every group is one channel
+            del kinds[atom]  # a depthwise convolution reads it: every group is one channel
         if atom not in kinds:
             kinds[atom] = "channels" if any(m.weight in convolved for m in found) else "neurons"
     return kinds
 
 
 def _beside(dim: Dim, atom: int) -> bool:
-    """True if the axis has more to it than the atom."""
-    return dim.size != _size_in(dim, atom)
+    """True if the atom is a factor among others, wherever it occurs in the axis."""
+    match dim:
+        case Sum():
+            return all(_beside(t, atom) for t in dim.terms if atom in t.atoms)
+        case Take():
+            return _beside(dim.base, atom)
+    return isinstance(dim, Product)

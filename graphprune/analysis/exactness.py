@@ -14,10 +14,13 @@ from enum import IntEnum
 import numpy as np
 
 from graphprune.analysis.facts import GraphFacts, NodeFacts
-from graphprune.dims import Atom, Dim, Product, Sum, Take, atoms_in
+from graphprune.dims import Dim, atoms_in
+from graphprune.dims.expr import times_in
 from graphprune.rules import Rule, find_rule
 from graphprune.rules.effects import Contraction
 
+# What a recurrence may apply to its candidates so that a state without weights stays zero.
+_RESTING = frozenset({"Tanh", "Relu", "LeakyRelu", "Elu", "Softsign", "ScaledTanh", "ThresholdedRelu"})
 # 1 / 0, log 0; and a runtime may divide by a variance of zero.
 _UNDEFINED_AT_ZERO = frozenset({"Log", "Reciprocal", "MeanVarianceNormalization"})
 
@@ -97,8 +100,8 @@ class _Flow:
             while moved:
                 for inner in body.nodes:
                     self._follow(inner)
-                moved = node.op != "If" and any(
-                    [self._stain(t, self._levels_of(s, t)) for s, t in turned if self._same(s, t)]
+                moved = node.op != "If" and any(  # a list: every one must be stained
+                    [self._stain(t, self._levels_of(s, t)) for s, t in turned if self._same(s, t)]  # noqa: C419
                 )
             for source, target in zip(body.outputs[first_out:], node.outputs, strict=True):
                 self._stain(target, self._levels_of(source, target))
@@ -137,7 +140,7 @@ class _Flow:
 
     def _times(self, name: str, atom: int) -> int:
         """How often a tensor mentions an atom: a Gram matrix has its channels on two axes."""
-        return sum(_times_in(d, atom) for d in self.dims.get(name, ()) if atom in d.atoms)
+        return sum(times_in(d, atom) for d in self.dims.get(name, ()) if atom in d.atoms)
 
     def _carried(self, node: NodeFacts, index: int, atom: int) -> Level | None:
         """The level of an operand; None if all its mentions of the atom are summed over here."""
@@ -161,6 +164,8 @@ class _Flow:
             case "all":
                 if Level.UNDEFINED in present:
                     return Level.UNDEFINED
+                if not _rests_at_zero(node):
+                    return Level.FINITE
                 # With several mentions each operand may hold another of them.
                 return (max if wanted > 1 else min)(present, default=Level.FINITE)
             case "value":
@@ -214,18 +219,15 @@ class _Flow:
         return Level.FINITE
 
 
+def _rests_at_zero(node: NodeFacts) -> bool:
+    """True but for a recurrence whose activations move a state that has no weights."""
+    names = list(node.attributes.get("activations") or ())
+    if not names or node.op not in ("LSTM", "GRU", "RNN"):
+        return True
+    gates = 0 if node.op == "RNN" else 1  # each direction lists its gates' function first
+    each = {"LSTM": 3, "GRU": 2, "RNN": 1}[node.op]
+    return all(name in _RESTING for k, name in enumerate(names) if k % each >= gates)
+
+
 def _divides(rule: Rule, index: int) -> bool:
     return rule.zero == "divide" and index == 1
-
-
-def _times_in(dim: Dim, atom: int) -> int:
-    match dim:
-        case Atom():
-            return int(dim.id == atom)
-        case Product():
-            return sum(_times_in(f, atom) for f in dim.factors)
-        case Sum():
-            return max(_times_in(t, atom) for t in dim.terms)
-        case Take():
-            return _times_in(dim.base, atom)
-    return 0

@@ -10,10 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from graphprune.dims import Atom, Dim, terms_of
 from graphprune.dims.evaluate import factors_of
+from graphprune.dims.expr import times_in
+from graphprune.rules.effects import Contraction
 
 
 def outer_atoms(
-    tensors: Iterable[Sequence[Dim]], shared: frozenset[int], mixed: frozenset[int] = frozenset()
+    tensors: Iterable[Sequence[Dim]],
+    shared: frozenset[int],
+    mixed: frozenset[int] = frozenset(),
+    sums: Iterable[tuple[Sequence[Contraction], Sequence[Dim]]] = (),
 ) -> dict[int, tuple[int, ...]]:
     """For every atom those that accompany it in every tensor; only atoms that have such are listed.
 
@@ -21,11 +26,18 @@ def outer_atoms(
         tensors: the dimensions of every tensor that has any.
         shared: atoms that must keep the same slots everywhere for other reasons.
         mixed: atoms whose slots meet each other (in a norm, say), so that nothing may differ between them.
+        sums: for every node that sums, what it sums over and the dimensions of its result.
     """
     found: dict[int, set[int]] = {}
     for dims in {tuple(d) for d in tensors if any(x.atoms for x in d)}:
         for atom, outer in _in_tensor(dims).items():
             found[atom] = found[atom] & outer if atom in found else outer
+    for contractions, made in sums:
+        for contraction in contractions:
+            if len(contraction.operands) > 1:
+                for atom in contraction.dim.atoms & found.keys():
+                    steps = (o for o in found[atom] if _in_step(o, contraction, contractions, made))
+                    found[atom] = set(steps)
     found = {a: {o for o in outer - mixed if not _mutual(found, a, o)} for a, outer in found.items()}
     return {a: tuple(sorted(o)) for a, o in found.items() if o and a not in shared}
 
@@ -33,6 +45,15 @@ def outer_atoms(
 def _mutual(found: Mapping[int, set[int]], atom: int, other: int) -> bool:
     """Two that always occur together: only one of them, the later made, may depend on the other."""
     return atom in found.get(other, ()) and atom < other
+
+
+def _in_step(
+    atom: int, contraction: Contraction, contractions: Sequence[Contraction], made: Sequence[Dim]
+) -> bool:
+    """Do the operands of a sum meet at equal slots of `atom`? In a Gram matrix every slot meets all."""
+    times = sum(times_in(d, atom) for d in made)
+    summed = [c.operands for c in contractions if atom in c.dim.atoms]
+    return times == 1 and not summed if times else summed == [contraction.operands]
 
 
 def _in_tensor(dims: Sequence[Dim]) -> dict[int, set[int]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphprune.analysis import Analysis, Group
-from graphprune.dims import terms_of
+from graphprune.dims import Dim, Product, Sum, Take
 from graphprune.errors import UsageError
 
 # Of several dimensions that share an axis the first of these kinds is cut: whole heads before their
@@ -88,13 +88,12 @@ def _one_for_each_axis(analysis: Analysis, free: Sequence[Group], reasons: dict[
     beside: dict[int, set[int]] = {}
     order: dict[int, int] = {}
     for weight in analysis.weights.values():
-        for dim in weight.dims:
-            for term in terms_of(dim):
-                for place, factor in enumerate(getattr(term, "factors", (term,))):
-                    for atom in factor.atoms:
-                        order.setdefault(atom, place)
-                for atom in term.atoms:
-                    beside.setdefault(atom, set()).update(term.atoms - {atom})
+        for factors in (f for dim in weight.dims for f in _blocks(dim)):
+            for place, factor in enumerate(factors):
+                others = {a for k, f in enumerate(factors) if k != place for a in f.atoms}
+                for atom in factor.atoms:
+                    order.setdefault(atom, place)
+                    beside.setdefault(atom, set()).update(others)
     chosen: set[int] = set()
     for group in sorted(free, key=lambda g: (PREFERENCE.index(g.kind), order.get(g.atom, 0), g.atom)):
         rivals = beside.get(group.atom, set()) & chosen
@@ -104,6 +103,22 @@ def _one_for_each_axis(analysis: Analysis, free: Sequence[Group], reasons: dict[
         else:
             chosen.add(group.atom)
     return chosen
+
+
+def _blocks(dim: Dim) -> Iterator[tuple[Dim, ...]]:
+    """The factors of every product in `dim`, whatever it is a part of; what is no product is one factor."""
+    match dim:
+        case Sum():
+            for term in dim.terms:
+                yield from _blocks(term)
+        case Take():
+            yield from _blocks(dim.base)
+        case Product():
+            yield dim.factors
+            for factor in dim.factors:
+                yield from _blocks(factor)
+        case _:
+            yield (dim,)
 
 
 def _names(analysis: Analysis, group: Group) -> frozenset[str]:

@@ -176,7 +176,8 @@ def take(base: Dim, index: Sequence[int] | NDArray[np.int64]) -> Dim:
         terms = np.searchsorted(ends, picked, side="right")
         cuts = np.flatnonzero(np.diff(terms)) + 1
         if len(cuts) < len(base.terms):
-            parts = ((base.terms[terms[p[0]]], p - ends[terms[p[0]]]) for p in np.split(picked, cuts) if len(p))
+            runs = zip(np.split(picked, cuts), np.split(terms, cuts), strict=True)
+            parts = ((base.terms[of[0]], run - ends[of[0]]) for run, of in runs if len(run))
             return add(take(term, part + term.size) for term, part in parts)
     return Take(base, picked)
 
@@ -197,3 +198,22 @@ def atoms_of(dim: Dim) -> tuple[int, ...]:
 def atoms_in(dims: Iterable[Dim]) -> frozenset[int]:
     """Ids of all atoms that any of `dims` mentions."""
     return frozenset().union(*(d.atoms for d in dims))
+
+
+def times_in(dim: Dim, atom: int) -> int:
+    """How often one slot of `dim` depends on a slot of `atom`; the terms of a sum are alternatives.
+
+    >>> n = Atom(1, 2)
+    >>> times_in(multiply([n, n]), 1), times_in(add([n, n]), 1)
+    (2, 1)
+    """
+    match dim:
+        case Atom():
+            return int(dim.id == atom)
+        case Product():
+            return sum(times_in(f, atom) for f in dim.factors)
+        case Sum():
+            return max(times_in(t, atom) for t in dim.terms)
+        case Take():
+            return times_in(dim.base, atom)
+    return 0

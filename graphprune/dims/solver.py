@@ -121,6 +121,11 @@ class Solver:
                 if isinstance(base, Atom):
                     self._bind(base, take(b, back))
                     return
+        for a, b in ((left, right), (right, left)):
+            if isinstance(a, Take) and a.is_permutation and isinstance(b, Atom) and a.base == b:
+                cycles = _cycles(a.index)
+                self._bind(b, take(self.fresh(int(cycles.max()) + 1), cycles))
+                return
         if isinstance(left, Sum) or isinstance(right, Sum):
             self._unify_sums(left, right)
             return
@@ -316,6 +321,16 @@ class Solver:
             return None
         one, two = self.factor(dim.base, dim.base.size // inner)
         return take(self.resolve(one), rows[:, 0] // inner), self.resolve(two)
+
+
+def _cycles(index: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For every slot the number of the cycle of the permutation `index` that it belongs to."""
+    found = np.full(len(index), -1, dtype=np.int64)
+    for start in range(len(index)):
+        at, number = start, found.max() + 1
+        while found[at] < 0:
+            found[at], at = number, index[at]
+    return found
 
 
 def _head(dim: Dim) -> Dim:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from graphprune.analysis import Analysis
 from graphprune.report.data import not_cut, reached
@@ -65,7 +65,7 @@ def _not_cut(rows: list[Mapping[str, Any]], console: Console) -> None:
     merged: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         merged.setdefault(row["reason"], []).append(row)
-    console.print(f"[bold]not cut:[/] {len(rows)} dimensions")
+    console.print(f"[bold]not cut:[/] {len(rows)} {'dimension' if len(rows) == 1 else 'dimensions'}")
     for reason, those in list(merged.items())[:_REASONS_SHOWN]:
         names = those[0]["key"] + (f" and {len(those) - 1} more" if len(those) > 1 else "")
         console.print(f"  {escape(names)}: {escape(reason)}", soft_wrap=True, highlight=False)
@@ -101,9 +101,8 @@ def show_inspection(
         f"{share['exact']:.1%} of the weights can be cut exactly, {share['any']:.1%} at all",
         highlight=False,
     )
-    table = Table(
-        "dimension", "kind", "size", "members", "status", box=None, pad_edge=False, header_style="bold"
-    )
+    heads = (Column(name, overflow="fold") for name in ("dimension", "kind", "size", "members", "status"))
+    table = Table(*heads, box=None, pad_edge=False, header_style="bold")
     rows = [g for g in analysis.groups if g.key not in reasons]
     blocked = not_cut(analysis, reasons)
     for group in rows[:limit]:

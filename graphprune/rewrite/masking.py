@@ -62,7 +62,9 @@ def zero_removed(array: NDArray[np.generic], weight: Weight, keeps: Keeps) -> ND
 def _mask_made(editor: Editor, weight: Weight, keeps: Keeps) -> None:
     """Weights made by ConstantOfShape are multiplied by a mask."""
     assert weight.made is not None
-    value = next(n.outputs[0] for n in editor.nodes.values() if n.outputs and n.outputs[0].name == weight.name)
+    value = next(
+        n.outputs[0] for n in editor.nodes.values() if n.outputs and n.outputs[0].name == weight.name
+    )
     node = value.producer()
     assert node is not None
     users = list(value.uses())

@@ -19,10 +19,12 @@ def _attention(node: NodeContext) -> str:
         raise Barrier(f"{node.where} does not say how its heads are grouped")
     node.attributes = {**node.attributes, "_kv": kv_heads, "_repeats": heads // kv_heads}
     if node.rank(0) == 4:
-        text = "b (z r) q d, b z !j d, b z !j e, MASK, b z !p d, b z !p e -> b (z r) q e, b z u d, b z u e, b (z r) q u"
+        text = "b (z r) q d, b z !j d, b z !j e, MASK, b z !p d, b z !p e"
+        text += " -> b (z r) q e, b z u d, b z u e, b (z r) q u"
         width = node.dims(0)[-1]
     else:
-        text = "b q (z r d), b !j (z d), b !j (z e), MASK, b z !p d, b z !p e -> b q (z r e), b z u d, b z u e, b (z r) q u"
+        text = "b q (z r d), b !j (z d), b !j (z e), MASK, b z !p d, b z !p e"
+        text += " -> b q (z r e), b z u d, b z u e, b (z r) q u"
         width = node.solver.factor(node.dims(0)[-1], heads)[1]
         query, keys = node.dims(0)[-1], node.dims(1)[-1]
         node.solver.factor(keys, kv_heads)

@@ -46,7 +46,7 @@ class NodeContext:
         present: Sequence[bool],
         constant: Sequence[bool],
         values: Sequence[NDArray[np.generic] | None],
-        recorded: Sequence[tuple[NDArray[np.generic], ...]],
+        recorded: Sequence[tuple[NDArray[np.generic], ...]] = (),
         output_shapes: Sequence[tuple[int, ...] | None],
         output_dynamic: Sequence[tuple[bool, ...] | None],
         solver: Solver,
@@ -117,7 +117,7 @@ class NodeContext:
 
     def values(self, index: int) -> tuple[NDArray[np.generic], ...]:
         """What a computed tensor of sizes held in each run; empty if that is not known."""
-        return self._recorded[index] if self.has(index) else ()
+        return self._recorded[index] if index < len(self._recorded) else ()
 
     def ints(self, index: int, attribute: str | None = None) -> list[int] | None:
         """Integers given as input `index` or, in older opsets, as an attribute."""

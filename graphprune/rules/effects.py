@@ -57,7 +57,7 @@ class ReshapeTarget:
 
 @dataclass(frozen=True, slots=True)
 class Regrouping:
-    """A Gather that only regroups (its index counts from 0 upwards); pruned, it becomes a Reshape to `after`."""
+    """A Gather that only regroups (its index counts from 0 up); pruned, it is a Reshape to `after`."""
 
     node: str
     after: tuple[Dim, ...]
@@ -123,7 +123,7 @@ class Normalised:
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """Slots of `dim` are told apart or compared: what else an axis holds must be kept alike for all of them."""
+    """Slots of `dim` are told apart or compared: what else an axis holds is kept alike for all."""
 
     dim: Dim
 

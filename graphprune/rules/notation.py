@@ -217,6 +217,7 @@ def _why_frozen(node: NodeContext, name: str) -> str:
         "s": "a spatial axis",
         "k": "a kernel axis",
         "t": "a spatial axis",
+        "steps": "the steps",
         "v": "rows looked up at run time",
     }
     return f"{words.get(name, 'an axis whose slots are told apart')} of {node.where}"

@@ -14,7 +14,11 @@ def _recurrent(gates: int, states: int) -> Callable[[NodeContext], str]:
         g, b = f"(!{gates} h)", f"(!{2 * gates} h)"
         batch_first = bool(node.attribute("layout", 0))
         # Every step builds on the one before: a step of zeros is not the same as no step.
-        x, y, state = ("b !s i", "b s !r h", "b !r h") if batch_first else ("!s b i", "s !r b h", "!r b h")
+        x, y, state = (
+            ("b !steps i", "b steps !r h", "b !r h")
+            if batch_first
+            else ("!steps b i", "steps !r b h", "!r b h")
+        )
         peephole = f", !r (!{gates - 1} h)" if states == 2 else ""
         inputs = f"{x}, !r {g} i, !r {g} h, !r {b}, _" + f", {state}" * states + peephole
         return f"{inputs} -> {y}" + f", {state}" * states

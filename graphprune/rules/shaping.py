@@ -248,6 +248,8 @@ def _scatter_nd(node: NodeContext) -> None:
     picked = index[-1].size
     for dim in dims[:picked]:
         node.freeze(dim, f"slots are written by value by {node.where}")
+    for dim in (*index[:-1], *updates[: len(index) - 1]):
+        node.freeze(dim, f"says where to write in {node.where}")  # not to write is not to write zeros
     node.same([index[:-1], updates[: len(index) - 1]])
     node.same([dims[picked:], updates[len(index) - 1 :]])
     node.set(0, node.dims(0))

@@ -149,5 +149,11 @@ def merged(recording: Recording, others: Iterable[Recording]) -> Recording:
         for key, found in names.items():
             found.update({n: v for n, v in getattr(other, key).items() if n not in found})
         shape_only |= other.shape_only
-    fields = {key: frozen(found) for key, found in names.items()}
-    return dataclasses.replace(recording, shape_only=frozenset(shape_only), **fields)
+    return dataclasses.replace(
+        recording,
+        shapes=frozen(names["shapes"]),
+        second=frozen(names["second"]),
+        values=frozen(names["values"]),
+        values_second=frozen(names["values_second"]),
+        shape_only=frozenset(shape_only),
+    )

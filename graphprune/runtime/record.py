@@ -140,7 +140,11 @@ def _with_bodies(model: ir.Model, recording: Recording, seed: int) -> Recording:
 
 
 def _bodies(graph: ir.Graph, model: ir.Model, around: list[dict[str, Array]]) -> Iterator[Recording]:
-    stored = {n: v.const_value.numpy() for n, v in model.graph.initializers.items() if _is_small_stored(v)}
+    stored = {
+        n: v.const_value.numpy()
+        for n, v in model.graph.initializers.items()
+        if v.const_value is not None and _is_small_stored(v)
+    }
     for node in graph:
         for body in bodies_of(node):
             given = [bodies.feeds_of(node, body, {**stored, **values}) for values in around]

@@ -20,7 +20,8 @@ g (float[n, 4] x, int64 turns) => (float[n, 3] y, float[t, n, 3] all) {
     on = Constant <value = bool {1}> ()
     h0 = MatMul(x, w0)
     h, steps = Loop(turns, on, h0) <
-        body = step (int64 i, bool go, float[n, 8] state) => (bool go_on, float[n, 8] next, float[n, 6] seen) {
+        body = step (int64 i, bool go, float[n, 8] state)
+            => (bool go_on, float[n, 8] next, float[n, 6] seen) {
             go_on = Identity(go)
             turned = MatMul(state, w1)
             next = Tanh(turned)
@@ -79,7 +80,10 @@ def test_scan_state_and_rows() -> None:
 
 
 def test_constants_inside_bodies_are_weights() -> None:
-    text = IF.replace("b = MatMul(h, w2)", "w = Identity(w2) b0 = MatMul(h, w) k = Constant <value_float = 0.5> () b = Mul(b0, k)")
+    text = IF.replace(
+        "b = MatMul(h, w2)",
+        "w = Identity(w2) b0 = MatMul(h, w) k = Constant <value_float = 0.5> () b = Mul(b0, k)",
+    )
     outcome = prune_at_random(build(text, w0=(4, 10), w1=(10, 8), w2=(10, 8), w3=(8, 3)))
     assert outcome.equivalence.status == "equal"
     assert outcome.size("w2", 1) == 4

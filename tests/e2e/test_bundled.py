@@ -99,5 +99,5 @@ def test_pruning_a_pruned_model(name: str) -> None:
     twice = graphprune.prune(once.model, ratio=0.3)
     assert twice.report["equivalence"]["status"] == "equal"
     # What the first run added to the graph (shape constants) counts in the second.
-    assert twice.report["before"]["params"] == pytest.approx(once.report["after"]["params"], rel=1e-3)
+    assert twice.report["before"]["params"] == pytest.approx(once.report["after"]["params"], rel=2e-3)
     assert [g["key"] for g in twice.report["groups"]] == [g["key"] for g in once.report["groups"]]

@@ -38,6 +38,7 @@ class World:
             present=(),
             constant=(),
             values=(),
+            recorded=(),
             output_shapes=(),
             output_dynamic=(),
             solver=self.solver,
@@ -101,7 +102,7 @@ def _step(draw: st.DrawFn, w: World) -> None:
         index = np.array(draw(st.lists(st.integers(0, shape[axis] - 1), min_size=1, max_size=shape[axis])))
         if draw(st.booleans()):
             index = np.array(draw(st.permutations(range(shape[axis]))))
-        taken = take(dims[axis], index)
+        taken = take(dims[axis], index) if draw(st.booleans()) else w.solver.pick(dims[axis], index)
         w.derive([*dims[:axis], taken, *dims[axis + 1 :]], lambda m: m[k][(slice(None),) * axis + (index,)])
     elif kind == "equal":
         same = [j for j in range(len(w.tensors)) if w.shape(j) == shape and j != k]

@@ -46,6 +46,12 @@ class Tensor:
         return [k for k, s in enumerate(self.shape) if isinstance(s, int) and s >= least]
 
 
+def few(*sizes: Axis) -> None:
+    """Skip where a product of two such sizes could be large: pixels of an image of free size."""
+    if any((isinstance(s, str) and not s.isalpha()) or s in ("H", "V") for s in sizes):
+        raise Skip
+
+
 class Choices:
     """The random decisions of one step."""
 
@@ -228,7 +234,9 @@ class Builder:
         shapes = [[n if k == axis else s for k, s in enumerate(x.shape)] for n in sizes]
         axis = axis - x.rank if negative else axis
         if by_default:
-            return self.ops("Split", [x], shapes, axis=axis, num_outputs=len(sizes) if self.opset >= 18 else None)
+            return self.ops(
+                "Split", [x], shapes, axis=axis, num_outputs=len(sizes) if self.opset >= 18 else None
+            )
         if self.opset < 13:
             return self.ops("Split", [x], shapes, axis=axis, split=list(sizes))
         return self.ops("Split", [x, self.ints(list(sizes), "sizes")], shapes, axis=axis)

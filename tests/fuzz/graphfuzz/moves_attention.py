@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from graphfuzz.builder import Builder, Choices, Skip, Tensor
+from graphfuzz.builder import Builder, Choices, Skip, Tensor, few
 
 
 def _sequence(x: Tensor) -> bool:
@@ -31,6 +31,7 @@ def _scale(b: Builder, r: Choices, x: Tensor, width: int) -> str:
 def _attend(b: Builder, r: Choices, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Softmax attention on (n, heads, l, width)."""
     width = q.static(3)
+    few(q.shape[2], k.shape[2])
     if r.chance(0.5):
         q = b.op("Mul", [q, _scale(b, r, q, width)], q.shape)
         k = b.transpose(k, (0, 1, 3, 2))
@@ -135,6 +136,7 @@ def fused(b: Builder, r: Choices) -> None:
 def channel_attention(b: Builder, r: Choices) -> None:
     """Attention over the pixels of a map: Conv projections and a run-time flatten."""
     x = b.some(r, lambda t: t.rank == 4 and isinstance(t.shape[1], int))
+    few(*x.shape[2:])
     wide, middle = x.static(1), r.pick((4, 6))
     flat = f"{x.shape[2]}*{x.shape[3]}"
     rows = []
@@ -175,6 +177,7 @@ def one_operator(b: Builder, r: Choices) -> None:
         raise Skip
     x = b.some(r, _sequence)
     wide, length = x.static(2), x.shape[1]
+    few(length)
     kv, repeats, width = r.pick((1, 2)), r.pick((1, 1, 2)), r.pick((2, 4))
     value_width = width if r.chance(0.7) else 3
     heads = kv * repeats
@@ -187,14 +190,16 @@ def one_operator(b: Builder, r: Choices) -> None:
     scale = 0.7 if r.chance(0.3) else None
     causal = int(r.chance(0.3)) or None
     if r.chance(0.5):
-        given[:3] = [_heads(b, r, q, heads, width), _heads(b, r, k, kv, width), _heads(b, r, v, kv, value_width)]
+        given[:3] = [
+            _heads(b, r, q, heads, width),
+            _heads(b, r, k, kv, width),
+            _heads(b, r, v, kv, value_width),
+        ]
         y = b.op("Attention", given, (x.shape[0], heads, length, value_width), scale=scale, is_causal=causal)
         y = _merged(b, r, y)
     else:
         shape = (*x.shape[:2], heads * value_width)
-        y = b.op(
-            "Attention", given, shape, scale=scale, is_causal=causal, q_num_heads=heads, kv_num_heads=kv
-        )
+        y = b.op("Attention", given, shape, scale=scale, is_causal=causal, q_num_heads=heads, kv_num_heads=kv)
     b.keep(b.op("Add", [x, b.linear(r, y, wide)], x.shape))
 
 

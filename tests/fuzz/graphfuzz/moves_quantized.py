@@ -13,7 +13,10 @@ def _dequantized(b: Builder, r: Choices, shape: tuple[int, ...], axis: int, fan:
     along = b.opset >= 13 and r.chance(0.7)
     size = (shape[axis],) if along else ()
     scale = np.asarray([r.number(50, 150) for _ in range(int(np.prod(size)))], np.float32).reshape(size)
-    given = [b.store(values, "Q"), b.store(np.asarray(scale / (6000 * np.sqrt(fan)) * 2, np.float32), "scale")]
+    given = [
+        b.store(values, "Q"),
+        b.store(np.asarray(scale / (6000 * np.sqrt(fan)) * 2, np.float32), "scale"),
+    ]
     if r.chance(0.7):
         given.append(b.store(np.zeros(size, np.int8), "zero"))
     return b.raw("DequantizeLinear", given, axis=axis if along else None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from graphfuzz.builder import Axis, Builder, Choices, Skip, Tensor
+from typing import Any
+
+from graphfuzz.builder import Axis, Builder, Choices, Skip, Tensor, few
 
 
 def _last(x: Tensor) -> bool:
@@ -99,6 +101,7 @@ def bilinear(b: Builder, r: Choices) -> None:
     other = r.pick(
         [t for t in b.live if t.rank == 3 and t.shape[0] == x.shape[0] and t.shape[2] == x.shape[2]]
     )
+    few(x.shape[1], other.shape[1])
     turned = b.transpose(other, (0, 2, 1))
     y = b.op("MatMul", [x, turned], (x.shape[0], x.shape[1], other.shape[1]))
     y = b.op(r.pick(("Tanh", "Sigmoid")), [y], y.shape)
@@ -124,7 +127,12 @@ def recurrent(b: Builder, r: Choices) -> None:
     shapes: list[list[Axis]] = [[length, ways, n, hidden], [ways, n, hidden]]
     if op == "LSTM":
         shapes.append([ways, n, hidden])
-    before = {"linear_before_reset": r.number(0, 1)} if op == "GRU" else {}
+    before: dict[str, Any] = {"linear_before_reset": r.number(0, 1)} if op == "GRU" else {}
+    names = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}[op]
+    if r.chance(0.3):
+        names = (*names[:-1], r.pick(("Sigmoid", "Relu", "Softsign")))
+    if r.chance(0.5) or names[-1] != "Tanh":
+        before["activations"] = list(names) * ways
     y, last, *_ = b.ops(op, given, shapes, hidden_size=hidden, direction=direction, **before)
     if r.chance(0.3):
         last = b.transpose(last, (1, 0, 2))
@@ -141,10 +149,7 @@ def stacked(b: Builder, r: Choices) -> None:
     """A matrix product with one matrix for each slot of an axis (mixture of experts, batched weights)."""
     x = b.some(r, lambda t: t.rank in (2, 3) and _last(t))
     wide, experts = x.static(-1), r.pick((2, 3))
-    if x.rank == 3:
-        x = b.unsqueeze(x, 1)
-    else:
-        x = b.unsqueeze(b.unsqueeze(x, 1), 1)
+    x = b.unsqueeze(x, 1) if x.rank == 3 else b.unsqueeze(b.unsqueeze(x, 1), 1)
     w = b.weight(r, (experts, wide, 6), wide)
     y = b.op("MatMul", [x, w], (x.shape[0], experts, x.shape[2], 6))
     if r.chance(0.5):

@@ -30,7 +30,7 @@ ATTEMPTS: tuple[tuple[float, tuple[str, ...] | None, str], ...] = (
 """Ratio, structures and criterion of the cuts that are tried."""
 
 
-class Broken(Exception):  # noqa: N818  (a finding)
+class Broken(Exception):
     """A property does not hold; the message says which."""
 
 

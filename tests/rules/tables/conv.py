@@ -41,7 +41,7 @@ CASES = (
     Case(
         "Conv",
         image("z = Conv <group = 8> (h, W, b)", "float[16, 1, 3, 3] W, float[16] b", z=16),
-        "W[0]",
+        "A[0]",
         what="depthwise with multiplier",
     ),
     Case(
