@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis, Group
+from graphprune.analysis.weights import real_values
 from graphprune.errors import UsageError
 
 Scores = Mapping[int, NDArray[np.float64]]
@@ -37,11 +38,8 @@ class ScoringProblem:
     seed: int
 
     def weight_array(self, name: str) -> NDArray[np.generic]:
-        """The values of a weight, read when asked for."""
-        weight = self.analysis.weights[name]
-        if weight.made is not None:
-            return np.broadcast_to(np.float32(weight.made), weight.shape)
-        return self.analysis.facts.weights[name].numpy()
+        """The real numbers of a weight, read when asked for."""
+        return real_values(self.analysis.weights[name], self.analysis.facts)
 
     def shape_of(self, group: Group) -> tuple[int, ...]:
         """Shape of the scores of a group."""

@@ -22,6 +22,7 @@ ZERO = {
     "keep": "zero stays zero",
     "any": "zero where every operand is zero",
     "all": "zero where one operand is zero",
+    "first": "what the first input holds",
     "value": "what the values (third input) hold",
     "divide": "zero where the dividend is; undefined where the divisor is zero",
     "lift": "some other value",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -17,6 +16,7 @@ from graphprune.analysis.exactness import inexact_atoms
 from graphprune.analysis.facts import BodyFacts, GraphFacts, NodeFacts, read_graph
 from graphprune.analysis.pause import uncollected
 from graphprune.analysis.private import outer_atoms
+from graphprune.analysis.weights import Weight, read_weights
 from graphprune.dims import Atom, Const, Dim, Product, Solver, Sum, Take, atoms_in, atoms_of
 from graphprune.rules import Barrier, NodeContext, find_rule
 from graphprune.rules.effects import Contraction, Effect, Entry, InputPositions, Kind, Mixed, Normalised
@@ -24,35 +24,7 @@ from graphprune.rules.notation import apply
 from graphprune.rules.table import BARRIERS
 from graphprune.runtime.recording import Recording
 
-# Where an initializer is added rather than multiplied: it carries no score of its own.
-_ADDED_TO = frozenset({"Add", "Sub", "Where", "Max", "Min", "Sum", "Concat", "Equal", "Less", "Greater"})
 _DIMENSIONS = (Atom, Const, Product, Sum, Take)
-
-
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """An initializer or another constant tensor.
-
-    Attributes:
-        dims: one expression for each axis.
-        additive: only ever added (biases, masks); carries no magnitude score.
-        masked: the oracle zeroes it; divisors and integers are left alone.
-        made: produced by a ConstantOfShape node, with this value.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dims: tuple[Dim, ...]
-    itemsize_bits: int
-    floating: bool
-    additive: bool
-    masked: bool
-    made: float | None = None
-
-    @property
-    def count(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,12 +363,12 @@ def _read_off(
     barriers: Mapping[str, str],
 ) -> Analysis:
     effects = tuple(_resolved(e, solver) for e in effects)
-    weights = _weights(facts, dims)
+    weights = read_weights(facts, dims)
     contractions: dict[str, list[Contraction]] = {}
     for effect in effects:
         if isinstance(effect, Contraction):
             contractions.setdefault(effect.node, []).append(effect)
-    unmasked = frozenset(w.name for w in weights.values() if w.floating and not w.masked)
+    unmasked = frozenset(w.name for w in weights.values() if not w.masked)
     approximate = inexact_atoms(facts, dims, contractions, unmasked)
     for effect in effects:
         if isinstance(effect, Normalised):
@@ -430,55 +402,6 @@ def _final(value: Any, solver: Solver) -> Any:
         final = tuple(_final(v, solver) for v in value)
         return final if any(a is not b for a, b in zip(final, value, strict=True)) else value
     return solver.resolve(value) if isinstance(value, _DIMENSIONS) else value
-
-
-def _weights(facts: GraphFacts, dims: Mapping[str, tuple[Dim, ...]]) -> dict[str, Weight]:
-    uses: dict[str, list[tuple[NodeFacts, int]]] = {}
-    for node in facts.all_nodes:
-        for index, name in enumerate(node.inputs):
-            if name in facts.weights:
-                uses.setdefault(name, []).append((node, index))
-    found: dict[str, Weight] = {}
-    for name, tensor in facts.weights.items():
-        readers = uses.get(name, [])
-        found[name] = Weight(
-            name,
-            tuple(int(s) for s in tensor.shape.numpy()),
-            dims[name],
-            int(tensor.dtype.bitwidth) if tensor.dtype != ir.DataType.STRING else 0,
-            bool(tensor.dtype.is_floating_point()),
-            bool(readers) and all(_is_added(n, k) for n, k in readers),
-            bool(tensor.dtype.is_floating_point()) and not any(_is_divisor(n, k) for n, k in readers),
-        )
-    for node in facts.all_nodes:
-        if node.op == "ConstantOfShape" and node.outputs[0] in facts.constant and node.outputs[0] in dims:
-            value = node.attributes.get("value")
-            array = np.zeros(1, np.float32) if value is None else np.asarray(value.numpy())
-            name = node.outputs[0]
-            floating = np.issubdtype(array.dtype, np.floating)
-            found[name] = Weight(
-                name,
-                tuple(d.size for d in dims[name]),
-                dims[name],
-                0,
-                floating,
-                False,
-                floating,
-                float(array.ravel()[0]),
-            )
-    return found
-
-
-def _is_added(node: NodeFacts, index: int) -> bool:
-    if node.op in _ADDED_TO:
-        return True
-    rule = find_rule(node.domain, node.op)
-    return rule is not None and (index in rule.added or (node.op == "BatchNormalization" and index > 1))
-
-
-def _is_divisor(node: NodeFacts, index: int) -> bool:
-    rule = find_rule(node.domain, node.op)
-    return rule is not None and index in rule.unmasked
 
 
 def _groups(
@@ -516,7 +439,7 @@ def _groups(
             () if any(weights[m.weight].made is not None for m in found) else outer.get(atom, ()),
         )
         for atom, found in members.items()
-        if any(weights[m.weight].floating for m in found) and kinds[atom] not in ("kernel", "parameter")
+        if any(weights[m.weight].real for m in found) and kinds[atom] not in ("kernel", "parameter")
     )
 
 

@@ -55,8 +55,8 @@ class _Flow:
         self.dims = dims
         self.mentions = {name: atoms_in(d) for name, d in dims.items()}
         self.levels: dict[str, dict[int, Level]] = {}  # only what is not ZERO
-        for name, tensor in facts.weights.items():
-            if name in unmasked or not tensor.dtype.is_floating_point():
+        for name in facts.weights:
+            if name in unmasked:
                 self.levels[name] = dict.fromkeys(self.mentions.get(name, ()), Level.FINITE)
         self.found: dict[int, str] = {}
 
@@ -168,6 +168,9 @@ class _Flow:
                     return Level.FINITE
                 # With several mentions each operand may hold another of them.
                 return (max if wanted > 1 else min)(present, default=Level.FINITE)
+            case "first":
+                first = given.get(0)
+                return Level.FINITE if first is None else first
             case "value":
                 value = given.get(2)
                 return Level.FINITE if value is None else value

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis, Weight
+from graphprune.analysis.weights import zero_of
 from graphprune.dims import Keeps
 from graphprune.dims.evaluate import cut, positions
 from graphprune.rewrite.editing import Editor
@@ -28,34 +29,40 @@ def masked(model: ir.Model, analysis: Analysis, keeps: Keeps) -> ir.Model:
         value = graph.initializers[weight.name]
         tensor = value.const_value
         assert tensor is not None
-        value.const_value = _lazily_zeroed(tensor, weight, keeps)
+        value.const_value = _lazily_zeroed(tensor, weight, keeps, zero_of(weight, analysis.facts))
     return zeroed
 
 
-def _lazily_zeroed(tensor: ir.TensorProtocol, weight: Weight, keeps: Keeps) -> ir.LazyTensor:
+def _lazily_zeroed(
+    tensor: ir.TensorProtocol, weight: Weight, keeps: Keeps, zero: NDArray[np.generic]
+) -> ir.LazyTensor:
     shape = ir.Shape(weight.shape)
 
     def make() -> ir.Tensor[Any]:
-        zeroed = zero_removed(tensor.numpy(), weight, keeps)
+        zeroed = zero_removed(tensor.numpy(), weight, keeps, zero)
         return ir.Tensor(zeroed, dtype=tensor.dtype, shape=shape, name=weight.name)
 
     return ir.LazyTensor(make, dtype=tensor.dtype, shape=shape, name=weight.name)
 
 
-def zero_removed(array: NDArray[np.generic], weight: Weight, keeps: Keeps) -> NDArray[np.generic]:
-    """`array` (shape of the weight) with zeros wherever a removed slot is mentioned."""
+def zero_removed(
+    array: NDArray[np.generic], weight: Weight, keeps: Keeps, zero: NDArray[np.generic]
+) -> NDArray[np.generic]:
+    """`array` (shape of the weight) with `zero`, stretched over it, wherever a removed slot is mentioned."""
     array = np.array(array)
+    zeros = np.broadcast_to(zero, array.shape)
     if any(keeps[a].outer for d in weight.dims for a in d.atoms if a in keeps):
         kept = cut(np.arange(array.size).reshape(array.shape), weight.dims, keeps).ravel()
-        remains = np.zeros(array.size, dtype=bool)
-        remains[kept] = True
-        array.reshape(-1)[~remains] = 0
+        removed = np.ones(array.size, dtype=bool)
+        removed[kept] = False
+        array.reshape(-1)[removed] = zeros.reshape(-1)[removed]
         return array
     for axis, dim in enumerate(weight.dims):
         if any(a in keeps for a in dim.atoms):
             removed = np.ones(dim.size, dtype=bool)
             removed[positions(dim, keeps)] = False
-            array[(slice(None),) * axis + (removed,)] = 0
+            place = (slice(None),) * axis + (removed,)
+            array[place] = zeros[place]
     return array
 
 

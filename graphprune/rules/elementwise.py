@@ -57,7 +57,6 @@ RULES = {
     "Mod": rule(_broadcast, "divide", unmasked=(1,)),
     "Where": rule(_broadcast, "any"),
     "PRelu": rule(_prelu, "keep"),
-    "QuantizeLinear": rule("*d, _, _ -> *d", "lift"),  # replaced below: per-axis companions
 }
 
 
@@ -88,6 +87,6 @@ def _quantize_by_range(node: NodeContext) -> None:
     node.set(2, ())
 
 
-RULES["QuantizeLinear"] = rule(_quantize, "keep", unmasked=(1, 2))
-RULES["DequantizeLinear"] = rule(_quantize, "keep", unmasked=(2,))
+RULES["QuantizeLinear"] = rule(_quantize, "first", unmasked=(1, 2))
+RULES["DequantizeLinear"] = rule(_quantize, "first", unmasked=(1, 2))
 RULES["DynamicQuantizeLinear"] = rule(_quantize_by_range, "keep")

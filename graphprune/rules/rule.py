@@ -27,6 +27,7 @@ Zero = Literal[
     "keep",  # zero stays zero (moves and functions with f(0) = 0); several inputs: all must be zero
     "any",  # zero if every operand has the slot and is zero (addition)
     "all",  # zero if some operand has the slot and is zero (multiplication)
+    "first",  # what the first operand holds
     "value",  # what the third operand holds (attention: the values)
     "divide",  # zero if the first operand is zero; a zero divisor makes it undefined
     "lift",  # some finite value

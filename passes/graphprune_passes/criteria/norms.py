@@ -19,7 +19,7 @@ def member_norms(problem: ScoringProblem, power: int) -> dict[int, list[NDArray[
     found: dict[int, list[NDArray[np.float64]]] = {a: [] for a in wanted}
     for weight in problem.analysis.weights.values():
         atoms = {a for d in weight.dims for a in d.atoms} & wanted.keys()
-        if not atoms or weight.additive or not weight.floating:
+        if not atoms or weight.additive or not weight.real:
             continue
         array = np.abs(problem.weight_array(weight.name).astype(np.float32, copy=False)) ** power
         for atom in sorted(atoms):

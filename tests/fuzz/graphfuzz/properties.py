@@ -141,7 +141,7 @@ def _sizes_follow(pruned: ir.Model, analysis: Analysis, decision: Decision) -> N
     """Every weight has the sizes its expressions evaluate to, and something really got smaller."""
     for name, weight in analysis.weights.items():
         value = pruned.graph.initializers.get(name)
-        if value is None or value.const_value is None or not weight.floating:
+        if value is None or value.const_value is None:
             continue
         expected = tuple(kept_size(d, decision.keeps) for d in weight.dims)
         if tuple(value.const_value.numpy().shape) != expected:

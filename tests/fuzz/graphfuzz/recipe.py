@@ -13,6 +13,7 @@ from onnx import TensorProto
 
 from graphfuzz import (
     moves_attention,
+    moves_bodies,
     moves_channels,
     moves_layout,
     moves_merge,
@@ -28,6 +29,7 @@ Move = Callable[[Builder, Choices], None]
 
 _FAMILIES = (
     moves_attention,
+    moves_bodies,
     moves_channels,
     moves_layout,
     moves_merge,
@@ -91,6 +93,8 @@ def _inputs(b: Builder, r: Choices) -> None:
         kinds.append(r.pick(("image", "sequence", "vector")))
     for kind in kinds:
         _input(b, r, batch, kind)
+    if r.chance(0.5):
+        b.input((), TensorProto.BOOL)  # for branches
 
 
 def _input(b: Builder, r: Choices, batch: Axis, kind: str) -> None:
