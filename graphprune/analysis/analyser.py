@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from graphprune.analysis.exactness import inexact_atoms
 from graphprune.analysis.facts import BodyFacts, GraphFacts, NodeFacts, read_graph
 from graphprune.analysis.pause import uncollected
-from graphprune.analysis.private import outer_atoms
+from graphprune.analysis.private import Summing, outer_atoms
 from graphprune.analysis.weights import Weight, read_weights
 from graphprune.dims import Atom, Const, Dim, Product, Solver, Sum, Take, atoms_in, atoms_of
 from graphprune.rules import Barrier, NodeContext, find_rule
@@ -377,7 +377,11 @@ def _read_off(
     shared = atoms_in(e.dim for e in effects if isinstance(e, InputPositions))
     mixed = atoms_in(e.dim for e in effects if isinstance(e, Mixed | Normalised))
     sums = [
-        (contractions[n.name], [d for o in n.outputs for d in dims.get(o, ())])
+        Summing(
+            contractions[n.name],
+            [dims.get(i, ()) for i in n.inputs],
+            [d for o in n.outputs for d in dims.get(o, ())],
+        )
         for n in facts.all_nodes
         if n.name in contractions
     ]

@@ -14,6 +14,7 @@ from google.protobuf.message import EncodeError
 from graphprune.errors import ModelError, UsageError
 from graphprune.load.copying import copy_model
 from graphprune.load.data import check_inline_data, settle_external
+from graphprune.load.inline import read_without_weights, restore_weights
 from graphprune.load.parse import read_proto
 from graphprune.load.raw_text import has_raw_text, hide_raw_text, restore_raw_text
 from graphprune.load.source import Form, Source
@@ -52,9 +53,12 @@ def load(source: str | os.PathLike[str] | onnx.ModelProto | ir.Model | gs.Graph)
 
 
 def _load_path(path: Path) -> Source:
-    proto = read_proto(path)
+    lean = read_without_weights(path)
+    proto = read_proto(path) if lean is None else lean
     try:
         model = _from_proto(proto, path.absolute().parent)
+        if lean is not None:
+            restore_weights(model, path)
         outside = settle_external(model, path.absolute().parent)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error.__cause__

@@ -161,11 +161,12 @@ def keeps_of(plan: Plan, analysis: Analysis) -> Keeps:
 def _slots(analysis: Analysis, key: str, planned: PlannedGroup) -> Slots:
     group = analysis.by_key[key]
     try:
-        index = np.array(planned.kept, dtype=np.int64)
-    except (TypeError, ValueError):
-        raise PlanError(
-            f'the kept indices of "{key}" in the plan do not form a table of whole numbers'
-        ) from None
+        read = np.array(planned.kept)
+    except ValueError:  # rows of different lengths
+        read = np.array(None)
+    if read.size and read.dtype.kind != "i":
+        raise PlanError(f'the kept indices of "{key}" in the plan do not form a table of whole numbers')
+    index = read.astype(np.int64)
     outer = group.outer if index.ndim > 1 else ()
     shape = tuple(analysis.atom_sizes[o] for o in outer)
     if planned.size != group.size or index.shape[:-1] != shape or index.shape[-1:] == (0,):

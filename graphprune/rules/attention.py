@@ -30,6 +30,7 @@ def _attention(node: NodeContext) -> str:
         node.solver.factor(keys, kv_heads)
         node.sizes_attribute("q_num_heads", [node.solver.factor(query, heads)[0]], scalar=True)
         node.sizes_attribute("kv_num_heads", [node.solver.factor(keys, kv_heads)[0]], scalar=True)
+    node.contract(width, 0, 1)  # the notation does not say so: the keys are an output too
     text = text.replace("MASK", _mask(node))
     if node.attribute("is_causal", 0):
         text = text.replace("q", "!q")

@@ -25,7 +25,7 @@ from graphprune.runtime.recording import Array, Recording, Shapes, frozen
 from graphprune.runtime.session import Session, open_session
 from graphprune.runtime.sizes import choose_sizes
 
-_MOST_VALUES = 1 << 16
+_MOST_VALUES = 1 << 14
 _MOST_RETRIES = 16
 
 

@@ -23,6 +23,7 @@ class Found:
         given: other constants.
         cut: keys of groups that are cut.
         kept: keys of groups that are left alone, with a piece of the reason.
+        opset: version of the operators.
     """
 
     name: str
@@ -31,10 +32,11 @@ class Found:
     given: dict[str, Any] = field(default_factory=dict)
     cut: tuple[str, ...] = ()
     kept: dict[str, str] = field(default_factory=dict)
+    opset: int = 17
 
     def model(self) -> onnx.ModelProto:
         """The model with random weights."""
-        model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {self.text}')
+        model = onnx.parser.parse_model(f'<ir_version: 11, opset_import: ["" : {self.opset}]> {self.text}')
         draw = np.random.default_rng(3)
         for name, shape in self.weights.items():
             values = draw.uniform(0.3, 1.3, shape) * draw.choice([-1.0, 1.0], shape)
@@ -134,6 +136,33 @@ FOUND = (
         {"A": (7, 12), "B": (3, 2)},
         {"blocks": _ints(0, 3, 4)},
         cut=("A[1].2",),
+    ),
+    Found(
+        # A sum over the columns of a block needs the same rows in all of them, though a square
+        # matrix makes columns again.
+        "blocks before a square matrix",
+        """net (float[N, 7] x) => (float[N, 3] y) {
+            h = MatMul (x, A)
+            r = Reshape (h, blocks)
+            m = MatMul (r, W)
+            s = Add (r, m)
+            f = Flatten (s)
+            y = MatMul (f, B)
+        }""",
+        {"A": (7, 12), "W": (4, 4), "B": (12, 3)},
+        {"blocks": _ints(0, 3, 4)},
+    ),
+    Found(
+        # Keys and values are one tensor: the result mentions the width that the scores sum over.
+        "attention of tied keys and values",
+        """net (float[N, 5, 6] x) => (float[N, 5, 3] y) {
+            q = MatMul (x, Q)
+            k = MatMul (x, K)
+            a = Attention <q_num_heads = 4, kv_num_heads = 2> (q, k, k)
+            y = MatMul (a, B)
+        }""",
+        {"Q": (6, 16), "K": (6, 8), "B": (16, 3)},
+        opset=23,
     ),
     Found(
         # To write zeros is not the same as not to write.

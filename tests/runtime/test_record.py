@@ -426,13 +426,13 @@ def test_large_computed_tensors_are_not_kept_as_values(build):
         }""",
         zero=np.array(0),
         one=np.array(1),
-        many=np.array(70000),
-        table=np.ones(70000, np.float32),
+        many=np.array(20000),
+        table=np.ones(20000, np.float32),
     )
     found = record(model)
     assert "big" in found.shape_only
     assert not {"big", "rows"} & set(found.values)
-    assert found.shapes["rows"] == (70000,)
+    assert found.shapes["rows"] == (20000,)
 
 
 def test_nothing_but_sequences(build):

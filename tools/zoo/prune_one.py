@@ -31,7 +31,7 @@ REASONS_KEPT = 12
 
 
 class Watch:
-    """Times functions of the pipeline and keeps what they return, also when the run fails later."""
+    """Keeps processor seconds and results of functions of the pipeline, also when the run fails later."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -46,9 +46,9 @@ class Watch:
         """`function`, watched."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            start = time.perf_counter()
+            start = time.process_time()
             found = function(*args, **kwargs)
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.process_time() - start
             self.results[name] = found
             return found
 

@@ -58,10 +58,11 @@ def accepted(model: onnx.ModelProto) -> str:
 
     try:
         onnx.checker.check_model(model, full_check=True)
-        options = ort.SessionOptions()
-        options.log_severity_level = 4
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        for level in (ort.GraphOptimizationLevel.ORT_DISABLE_ALL, ort.GraphOptimizationLevel.ORT_ENABLE_ALL):
+            options = ort.SessionOptions()
+            options.log_severity_level = 4
+            options.graph_optimization_level = level
+            ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         return " ".join(str(error).split())[:300]
     return ""
