@@ -129,7 +129,7 @@ def macs_of(node: NodeFacts, dims: Mapping[str, tuple[Dim, ...]]) -> Monomial | 
             return Monomial(1, (*made[0], *weight[1:]))
         case "ConvTranspose" if given[0] and given[1]:
             return Monomial(1, (*given[0], *given[1][1:]))
-        case "MatMul" | "MatMulInteger" if made[0] and given[0]:
+        case "MatMul" | "MatMulInteger" | "QLinearMatMul" if made[0] and given[0]:
             return Monomial(1, (*made[0], given[0][-1]))
         case "Gemm" if made[0] and given[0]:
             return Monomial(1, (*made[0], given[0][0 if node.attributes.get("transA") else -1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,14 @@ from graphprune.rules import find_rule
 # Where an initializer is added rather than multiplied: it carries no score of its own.
 _ADDED_TO = frozenset({"Add", "Sub", "Where", "Max", "Min", "Sum", "Concat", "Equal", "Less", "Greater"})
 # Integer operands that stand for real numbers, and the operands that say which (scale or "", zero point).
-_QUANTISED = {("DequantizeLinear", 0): (1, 2), ("MatMulInteger", 1): (None, 3), ("ConvInteger", 1): (None, 3)}
+_QUANTISED: Mapping[tuple[str, int], tuple[int | None, int | None]] = {
+    ("DequantizeLinear", 0): (1, 2),
+    ("MatMulInteger", 1): (None, 3),
+    ("ConvInteger", 1): (None, 3),
+    ("QLinearMatMul", 3): (4, 5),
+    ("QLinearConv", 3): (4, 5),
+    ("QLinearConv", 8): (None, None),
+}
 # What is read through these is still the same weight.
 _TRANSPARENT = frozenset(
     {"DequantizeLinear", "Cast", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze"}
@@ -74,7 +81,9 @@ def read_weights(facts: GraphFacts, dims: Mapping[str, tuple[Dim, ...]]) -> dict
     for node in facts.all_nodes:
         for index, name in enumerate(node.inputs):
             uses.setdefault(name, []).append((node, index))
-    found = {n: _stored(n, tensor, dims[n], uses) for n, tensor in facts.weights.items()}
+    found = {
+        n: _stored(n, tensor, dims[n], uses, facts.weights.keys()) for n, tensor in facts.weights.items()
+    }
     for node in facts.all_nodes:
         if node.op == "ConstantOfShape" and node.outputs[0] in facts.constant and node.outputs[0] in dims:
             weight = _made(node, dims[node.outputs[0]])
@@ -121,11 +130,12 @@ def _stored(
     tensor: ir.TensorProtocol,
     dims: tuple[Dim, ...],
     uses: Mapping[str, list[tuple[NodeFacts, int]]],
+    known: Collection[str],
 ) -> Weight:
     direct = uses.get(name, [])
     readers = list(_readers(name, uses))
     floating = bool(tensor.dtype.is_floating_point())
-    quantised = None if floating else _quantised(direct)
+    quantised = None if floating else _quantised(direct, known)
     real = floating or quantised is not None
     return Weight(
         name,
@@ -140,21 +150,30 @@ def _stored(
     )
 
 
-def _quantised(readers: list[tuple[NodeFacts, int]]) -> Quantised | None:
-    """How the readers understand whole numbers; None unless all of them take them for the same real ones."""
+def _quantised(readers: list[tuple[NodeFacts, int]], known: Collection[str]) -> Quantised | None:
+    """How the readers understand whole numbers; None unless all of them take them for the same real ones.
+
+    A scale that is computed at run time counts as one applied later; with such a zero point nobody knows
+    what zero is.
+    """
     found: set[Quantised] = set()
     for node, index in readers:
         if (node.op, index) not in _QUANTISED or node.domain:
             return None
         scale, zero = _QUANTISED[node.op, index]
         axis = int(node.attributes.get("axis") or 0) if "axis" in node.attributes else 1
-        axis = {"MatMulInteger": -1, "ConvInteger": 0}.get(node.op, axis)
-        found.add(Quantised("" if scale is None else node.inputs[scale], _operand(node, zero), axis))
+        axis = {"MatMulInteger": -1, "QLinearMatMul": -1, "ConvInteger": 0, "QLinearConv": 0}.get(
+            node.op, axis
+        )
+        scale_name, zero_name = _operand(node, scale), _operand(node, zero)
+        if zero_name and zero_name not in known:
+            return None
+        found.add(Quantised(scale_name if scale_name in known else "", zero_name, axis))
     return found.pop() if len(found) == 1 else None
 
 
-def _operand(node: NodeFacts, index: int) -> str:
-    return node.inputs[index] if index < len(node.inputs) else ""
+def _operand(node: NodeFacts, index: int | None) -> str:
+    return node.inputs[index] if index is not None and index < len(node.inputs) else ""
 
 
 def _readers(name: str, uses: Mapping[str, list[tuple[NodeFacts, int]]]) -> Iterator[tuple[NodeFacts, int]]:

@@ -16,14 +16,19 @@ def _deform(node: NodeContext) -> str:
 
 
 def _conv_integer(node: NodeContext) -> str:
-    """Like Conv; zero points are scalars, or one for each output channel."""
-    # The zero point of W is a scalar or one for each output channel.
-    per_channel = node.has(3) and node.rank(3) == 1 and node.shape(3)[0] != 1
-    zeros = (
-        "" if not node.has(2) or node.rank(2) == 0 else "_",
-        "" if not node.has(3) or node.rank(3) == 0 else "_",
-    )
-    return f"n (g c) *!s, (g o) c *!k, {zeros[0]}, {'(g o)' if per_channel else zeros[1]} -> n (g o) *!t"
+    return f"n (g c) *!s, (g o) c *!k, {_companion(node, 2)}, {_companion(node, 3)} -> n (g o) *!t"
+
+
+def _qlinear_conv(node: NodeContext) -> str:
+    x, w, y = (f"{_companion(node, k)}, {_companion(node, k + 1)}" for k in (1, 4, 6))
+    return f"n (g c) *!s, {x}, (g o) c *!k, {w}, {y}, (g o) -> n (g o) *!t"
+
+
+def _companion(node: NodeContext, index: int) -> str:
+    """A scale or zero point: a scalar, one element, or one for each output channel."""
+    if not node.has(index) or node.rank(index) == 0:
+        return ""
+    return "_" if node.shape(index)[0] == 1 else "(g o)"
 
 
 RULES = {
@@ -42,6 +47,14 @@ RULES = {
         "all",
         group="g",
         kinds={"g": "groups", "k": "kernel"},
+    ),
+    "QLinearConv": rule(
+        _qlinear_conv,
+        "all",
+        group="g",
+        kinds={"g": "groups", "k": "kernel"},
+        unmasked=(1, 2, 4, 5, 6, 7),
+        added=(8,),
     ),
     "DeformConv": rule(_deform, "all", group="g", kinds={"g": "groups", "k": "kernel"}, added=(2,)),
     "DepthToSpace": rule(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from graphprune.dims import Dim
 from graphprune.rules.context import Barrier, NodeContext
 from graphprune.rules.rule import rule
@@ -9,7 +11,12 @@ from graphprune.rules.rule import rule
 
 def _matmul(node: NodeContext) -> None:
     """`*b m k, *b k n -> *b m n`, numpy style: missing and size-1 batch axes are stretched."""
-    a, b = node.dims(0), node.dims(1)
+    _product(node, 1)
+
+
+def _product(node: NodeContext, second: int) -> None:
+    """The first input times input `second`."""
+    a, b = node.dims(0), node.dims(second)
     left, right = (a if len(a) > 1 else (None, *a)), (b if len(b) > 1 else (*b, None))
     inner, other = left[-1], right[-2]
     assert inner is not None
@@ -17,12 +24,12 @@ def _matmul(node: NodeContext) -> None:
     if inner.size != other.size:
         raise Barrier(f"operands of {node.where} do not fit: {inner.size} columns meet {other.size} rows")
     node.solver.unify(inner, other)
-    node.contract(inner, 0, 1)
+    node.contract(inner, 0, second)
     batch = node.same([_axes(left[:-2]), _axes(right[:-2])])
     rows = [left[-2]] if len(a) > 1 else []
     columns = [right[-1]] if len(b) > 1 else []
     node.set(0, (*batch, *_axes(rows), *_axes(columns)))
-    if not node.is_constant(0) and not node.is_constant(1):
+    if not node.is_constant(0) and not node.is_constant(second):
         for dim in batch:
             node.kind(dim, "heads")
         for dim in (inner, *_axes(columns)):
@@ -32,12 +39,23 @@ def _matmul(node: NodeContext) -> None:
 def _matmul_integer(node: NodeContext) -> None:
     """Zero points are scalars, or one for each row of A and each column of B."""
     _matmul(node)
-    for operand, axis in ((0, -2), (1, -1)):
-        zero = node.dims(operand + 2) if node.has(operand + 2) else ()
-        if zero and node.rank(operand) > 1:
-            at = axis if len(zero) > 1 else -1
-            if zero[at].size != 1:
-                node.solver.unify(zero[at], node.dims(operand)[axis])
+    _companions(node, {2: (0, -2), 3: (1, -1)})
+
+
+def _qlinear_matmul(node: NodeContext) -> None:
+    """Both operands and the result come with a scale and a zero point."""
+    _product(node, 3)
+    _companions(node, {1: (0, -2), 2: (0, -2), 4: (3, -1), 5: (3, -1), 6: (0, -2), 7: (0, -2)})
+
+
+def _companions(node: NodeContext, along: Mapping[int, tuple[int, int]]) -> None:
+    """Scales and zero points (by input) run along an axis of an operand, or have one element."""
+    for index, (operand, axis) in along.items():
+        dims = node.dims(index) if node.has(index) else ()
+        if dims and node.rank(operand) > 1:
+            at = axis if len(dims) > 1 else -1
+            if dims[at].size != 1:
+                node.solver.unify(dims[at], node.dims(operand)[axis])
 
 
 def _axes(dims: object) -> list[Dim]:
@@ -84,6 +102,7 @@ def _einsum_kinds(node: NodeContext, operands: list[str], result: str) -> None:
 RULES = {
     "MatMul": rule(_matmul, "all"),
     "MatMulInteger": rule(_matmul_integer, "all"),
+    "QLinearMatMul": rule(_qlinear_matmul, "all", unmasked=(1, 2, 4, 5, 6, 7)),
     "Gemm": rule(_gemm, "all", added=(2,)),
     "Einsum": rule(_einsum, "all"),
 }

@@ -224,9 +224,10 @@ def _taken(node: NodeContext, dim: Dim, index: NDArray[np.int64]) -> Dim:
         node.freeze(dim, f"one slot is picked by {node.where}")
         return Const(1, f"picked by {node.where}")
     ends = np.flatnonzero(np.diff(index) != 1) + 1
-    runs = np.split(index, ends)
-    if len(runs) > 16 or (len(runs) > 1 and min(len(run) for run in runs) == 1):
+    lengths = np.diff(ends, prepend=0, append=len(index))
+    if len(ends) >= 16 or (len(ends) and lengths.min() == 1):  # counted first: a table has thousands of runs
         return node.solver.pick(dim, index)
+    runs = np.split(index, ends)
     for run in runs:  # refine first: later cuts move earlier pieces
         node.middle(dim, int(run[0]), int(run[-1]) + 1)
     return add(node.middle(dim, int(run[0]), int(run[-1]) + 1)[1] for run in runs)

@@ -31,7 +31,7 @@ def test_random_graphs_prune_exactly(recipe: Recipe) -> None:
 def test_every_move_makes_graphs_that_run(move: str) -> None:
     """The generator is worth something only if each of its moves really occurs."""
     fresh = 0
-    for seed in range(12):
+    for seed in range(40):
         plain = build(Recipe(seed, ()))
         model = build(Recipe(seed, (Step(move, seed),)))
         assert accepted(model) == ""

@@ -139,3 +139,13 @@ def test_an_operator_of_another_domain_freezes_with_its_name() -> None:
     assert "no rule for operator CDist of domain com.microsoft" in outcome.analysis.by_key["A[1]"].frozen
     assert cut_keys(outcome) == {"C[1]"}
     onnx.checker.check_model(ir.to_proto(outcome.pruned))
+
+
+@pytest.mark.parametrize("given", ["float u", "float u, uint8 o"], ids=["scale", "scale and zero point"])
+def test_quantisation_parameters_computed_at_run_time(given: str) -> None:
+    zero = "" if "o" in given.split() else ", uint8 o = {3}"
+    text = f"""net (float[n, 4] x, {given}) => (float[N, V] y) <float[4, 8] A, uint8[8, 6] W, float[6, 3] B{zero}>
+        {{ h = MatMul(x, A)  w = DequantizeLinear(W, u, o)  c = MatMul(h, w)  r = Relu(c)  y = MatMul(r, B) }}"""
+    outcome = prune_at_random(build(text))
+    assert "A[1]" in cut_keys(outcome)
+    assert_exact(outcome)

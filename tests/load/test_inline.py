@@ -27,7 +27,10 @@ def big_model(path: Path, rows: int = 1500) -> tuple[onnx.ModelProto, np.ndarray
 
 def tensors(model: ir.Model) -> dict[str, ir.TensorProtocol]:
     found = {n: v.const_value for n, v in model.graph.initializers.items() if v.const_value is not None}
-    return {**found, "c": next(n for n in model.graph if n.op_type == "Constant").attributes["value"].as_tensor()}
+    return {
+        **found,
+        "c": next(n for n in model.graph if n.op_type == "Constant").attributes["value"].as_tensor(),
+    }
 
 
 def test_weights_are_read_when_looked_at(tmp_path: Path) -> None:

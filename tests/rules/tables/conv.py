@@ -21,7 +21,26 @@ _INTEGER = """net (float[n, 3, 6, 6] x) => (float[N, C, H, W] y)
 
 _GROUPED = "float[12, 4, 3, 3] W, float[12] b"  # two groups of 4 -> 6
 
+_QLINEAR = """net (float[n, 3, 6, 6] x) => (float[N, C, H, W] y)
+    <float[8, 3, 1, 1] A, uint8[6, 8, 3, 3] W, {scale}, int32[6] b, float s = {{0.02}}, uint8 o = {{128}}, float t = {{0.05}},
+     float[4, 6, 1, 1] B>
+    {{ h = Conv(x, A)  q = QuantizeLinear(h, s, o)  i = QLinearConv(q, s, o, W, u, v, t, o, b)  z = DequantizeLinear(i, t, o)
+      y = Conv(z, B) }}"""
+
 CASES = (
+    Case(
+        "QLinearConv",
+        _QLINEAR.format(scale="float u = {0.02}, uint8 v = {50}"),
+        "A[0] W[0]",
+        what="one scale",
+    ),
+    Case(
+        "QLinearConv",
+        _QLINEAR.format(scale="float[6] u, uint8[6] v"),
+        "A[0] W[0]",
+        what="a scale for each channel",
+        given={"u": [0.02, 0.01, 0.03, 0.02, 0.02, 0.01], "v": [50] * 6},
+    ),
     Case(
         "Conv",
         image("z = Conv(h, W, b)", "float[6, 8, 3, 3] W, float[6] b", z=6),

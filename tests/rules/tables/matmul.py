@@ -26,7 +26,25 @@ def _einsum(equation: str, weights: str) -> str:
     return tokens(f'z = Einsum <equation = "{equation}"> (h, W)', weights, z=6)
 
 
+_QLINEAR = """net (float[n, 4] x) => (float[N, V] y)
+    <float[4, 8] A, uint8[8, 6] W, {scale}, float s = {{0.02}}, uint8 o = {{128}}, float t = {{0.05}}, float[6, 3] B>
+    {{ h = MatMul(x, A)  q = QuantizeLinear(h, s, o)  i = QLinearMatMul(q, s, o, W, u, v, t, o)  z = DequantizeLinear(i, t, o)
+      y = MatMul(z, B) }}"""
+
 CASES = (
+    Case(
+        "QLinearMatMul",
+        _QLINEAR.format(scale="float u = {0.02}, uint8 v = {50}"),
+        "A[1] W[1]",
+        what="one scale",
+    ),
+    Case(
+        "QLinearMatMul",
+        _QLINEAR.format(scale="float[6] u, uint8[6] v"),
+        "A[1] W[1]",
+        what="a scale for each column",
+        given={"u": [0.02, 0.01, 0.03, 0.02, 0.02, 0.01], "v": [50] * 6},
+    ),
     Case("Gemm", _gemm("alpha = 0.5, beta = 2.0", "8, 6"), "A[1] W[1]"),
     Case("Gemm", _gemm("transB = 1", "6, 8"), "A[1] W[0]", what="transB"),
     Case("Gemm", _gemm("transB = 1", "6, 8", "float b = {0.5}"), "A[1] W[0]", what="scalar bias"),
