@@ -19,8 +19,8 @@ drawn at random so that every layer matters) and from public collections.
 equal to the masked original, and in all (with the dimensions that can only be removed approximately).
 *Error* is the largest difference between the pruned model and the masked original relative to the
 largest output; *change* is how far masking moved the outputs, so a check with a change near zero had
-nothing to see. *Analysis* is the processor time of the dependency analysis alone, in a fresh process; *total* is
-the time of the whole command on a machine that had other work.
+nothing to see. *Analysis* is the processor time of the dependency analysis alone, in a fresh process; *total*
+is the time of the whole command on a machine that had other work.
 """
 
 COLUMNS = (
