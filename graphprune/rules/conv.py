@@ -16,10 +16,12 @@ def _deform(node: NodeContext) -> str:
 
 
 def _conv_integer(node: NodeContext) -> str:
+    """Like Conv; zero points are scalars, or one for each output channel."""
     return f"n (g c) *!s, (g o) c *!k, {_companion(node, 2)}, {_companion(node, 3)} -> n (g o) *!t"
 
 
 def _qlinear_conv(node: NodeContext) -> str:
+    """Like Conv; operands and result come with a scale and a zero point."""
     x, w, y = (f"{_companion(node, k)}, {_companion(node, k + 1)}" for k in (1, 4, 6))
     return f"n (g c) *!s, {x}, (g o) c *!k, {w}, {y}, (g o) -> n (g o) *!t"
 

@@ -168,9 +168,9 @@ def _slice_axis(
         return take(node.solver.resolve(dim), index), Entry(dim, -1), None
     if step > 1 and dim.size % step == 0 and first < step and len(index) == dim.size // step:
         rows, inner = node.solver.factor(dim, dim.size // step)
-        node.freeze(inner, f"every {step}th slot is taken by {node.where}")
+        node.freeze(inner, f"one slot in {step} is taken by {node.where}")
         return node.solver.resolve(rows), Entry(Const(0), first), prefix(dim)
-    node.freeze(dim, f"every {abs(step)}th slot of a part is taken by {node.where}")
+    node.freeze(dim, f"one slot in {abs(step)} of a part is taken by {node.where}")
     return Const(len(index), f"taken with steps by {node.where}"), None, None
 
 

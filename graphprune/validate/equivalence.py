@@ -111,15 +111,15 @@ def check_equivalence(
         found = run_all(pruned, feeds, optimise=True)
     except ModelError as error:
         return Equivalence("different", float("inf"), 0.0, 0.0, "", f"the pruned model does not run: {error}")
-    worst, output = max(largest_error(e, f) for e, f in zip(expected, found, strict=True))
+    worst, output = max(map(largest_error, expected, found, before))
     change = max(largest_error(e, f)[0] for e, f in zip(before, expected, strict=True))
     tolerance = tolerance_for(expected[0][output]) if output else 0.0
     if tolerance < worst:  # judge both without the runtime's optimisations, which round differently
         found = run_all(pruned, feeds)
-        worst, output = max(largest_error(e, f) for e, f in zip(expected, found, strict=True))
+        worst, output = max(map(largest_error, expected, found, before))
     if tolerance < worst < _HOPELESS:
         again = run_all(zeroed, feeds, optimise=True)
-        rounding = max(largest_error(e, f)[0] for e, f in zip(expected, again, strict=True))
+        rounding = max(map(largest_error, expected, again, before))[0]
         tolerance = max(tolerance, _MAGNIFIED * rounding)
     status = "equal" if worst <= tolerance else "different"
     note = "masking hardly moved the outputs: the check had little to see" if change < 1e-6 and keeps else ""

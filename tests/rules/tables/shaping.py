@@ -273,7 +273,7 @@ CASES = (
             z=4,
         ),
         "A[1]",
-        frozen={"A[1].2": "every 2th slot"},
+        frozen={"A[1].2": "one slot in 2"},
         what="even and odd",
     ),
     Case(
