@@ -205,6 +205,7 @@ class Solver:
         """Make the picked slots and the others different dimensions."""
         if picked.all() or not picked.any():
             return
+        dim = self.resolve(dim)  # a part before may have refined the same atom
         match dim:
             case Atom():
                 order = np.argsort(~picked, kind="stable")
@@ -216,7 +217,7 @@ class Solver:
                     self._set_apart(term, part)
             case Take():
                 below = np.zeros(dim.base.size, dtype=bool)
-                below[dim.index] = picked
+                below[dim.index[picked]] = True  # a repeated slot may be picked at one place only
                 self._set_apart(dim.base, below)
             case _:
                 self.freeze(dim, "some of its slots are picked by an index")

@@ -165,6 +165,20 @@ FOUND = (
         opset=23,
     ),
     Found(
+        # The same dimension three times over, with other slots picked from each.
+        "picks from repeats of one dimension",
+        """net (float[N, 5] x) => (float[N, 1] y, float[N, 3] z) {
+            h = MatMul (x, A)
+            c = Concat <axis = 1> (h, h, h)
+            m = ArgMax <axis = 1> (c)
+            y = Cast <to = 1> (m)
+            g = Gather <axis = 1> (c, some)
+            z = MatMul (g, B)
+        }""",
+        {"A": (5, 4), "B": (7, 3)},
+        {"some": _ints(0, 8, 4, 2, 7, 1, 11)},
+    ),
+    Found(
         # To write zeros is not the same as not to write.
         "rows that are written by index",
         """net (float[5, 6] x) => (float[5, 3] y) {
