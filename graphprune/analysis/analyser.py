@@ -18,6 +18,7 @@ from graphprune.analysis.pause import uncollected
 from graphprune.analysis.private import Summing, outer_atoms
 from graphprune.analysis.weights import Weight, read_weights
 from graphprune.dims import Atom, Const, Dim, Product, Solver, Sum, Take, atoms_in, atoms_of
+from graphprune.dims.expr import atom_size
 from graphprune.rules import Barrier, NodeContext, find_rule
 from graphprune.rules.effects import Contraction, Effect, Entry, InputPositions, Kind, Mixed, Normalised
 from graphprune.rules.notation import apply
@@ -95,7 +96,7 @@ class Analysis:
     @cached_property
     def atom_sizes(self) -> Mapping[int, int]:
         """Number of slots of every atom that occurs anywhere."""
-        return {a: _size_in(d, a) for dims in self.dims.values() for d in dims for a in d.atoms}
+        return {a: atom_size(d, a) for dims in self.dims.values() for d in dims for a in d.atoms}
 
     @cached_property
     def graph(self) -> nx.Graph[tuple[Any, ...]]:
@@ -422,7 +423,7 @@ def _groups(
         for axis, dim in enumerate(weight.dims):
             for atom in atoms_of(dim):
                 members.setdefault(atom, []).append(Member(weight.name, axis))
-                sizes.setdefault(atom, _size_in(dim, atom))
+                sizes.setdefault(atom, atom_size(dim, atom))
     kinds = _kinds(effects, weights, members, facts)
     keys: dict[int, str] = {}
     taken: dict[str, int] = {}
@@ -445,13 +446,6 @@ def _groups(
         for atom, found in members.items()
         if any(weights[m.weight].real for m in found) and kinds[atom] not in ("kernel", "parameter")
     )
-
-
-def _size_in(dim: Dim, atom: int) -> int:
-    if isinstance(dim, Atom):
-        return dim.size
-    parts = getattr(dim, "factors", None) or getattr(dim, "terms", None) or (getattr(dim, "base", dim),)
-    return next(_size_in(p, atom) for p in parts if atom in p.atoms)
 
 
 def _kinds(

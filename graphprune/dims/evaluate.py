@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.dims.expr import Atom, Dim, Product, Sum, Take
+from graphprune.dims.expr import Atom, Dim, Product, Sum, Take, atom_size
 
 Ints: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
@@ -220,7 +220,8 @@ def fold(
                 rest = tuple(k for k in range(len(dims)) if k != axis)
                 slots = slots_of(dim, atom)
                 along = array.sum(axis=rest, dtype=np.float64)[slots >= 0]
-                found = np.asarray(np.bincount(slots[slots >= 0], weights=along), np.float64)
+                size = atom_size(dim, atom)  # an index may leave the last slots out
+                found = np.asarray(np.bincount(slots[slots >= 0], along, size), np.float64)
                 total = found if total is None else total + found
         assert total is not None
         return total

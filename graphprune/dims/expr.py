@@ -217,3 +217,14 @@ def times_in(dim: Dim, atom: int) -> int:
         case Take():
             return times_in(dim.base, atom)
     return 0
+
+
+def atom_size(dim: Dim, atom: int) -> int:
+    """The number of slots of an atom that `dim` mentions."""
+    match dim:
+        case Product() | Sum():
+            parts = dim.factors if isinstance(dim, Product) else dim.terms
+            return next(atom_size(p, atom) for p in parts if atom in p.atoms)
+        case Take():
+            return atom_size(dim.base, atom)
+    return dim.size

@@ -179,6 +179,19 @@ FOUND = (
         {"some": _ints(0, 8, 4, 2, 7, 1, 11)},
     ),
     Found(
+        # A criterion must score the slots that an index leaves out as well.
+        "the last slots are not picked",
+        """net (float[N, 7] x) => (float[N, 3] y) {
+            h = MatMul (x, A)
+            t = Concat <axis = 1> (h, h, h)
+            left, right = Split <axis = 1> (t)
+            g = Gather <axis = 1> (right, some)
+            y = MatMul (g, B)
+        }""",
+        {"A": (7, 12), "B": (7, 3)},
+        {"some": _ints(3, 3, 6, 9, 14, 11, 10)},
+    ),
+    Found(
         # To write zeros is not the same as not to write.
         "rows that are written by index",
         """net (float[5, 6] x) => (float[5, 3] y) {

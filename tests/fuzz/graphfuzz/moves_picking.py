@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphfuzz.builder import Builder, Choices, Skip, Tensor
+from graphfuzz.builder import Builder, Choices, Skip
 
 
 def top_k(b: Builder, r: Choices) -> None:
@@ -80,13 +80,12 @@ def position_table(b: Builder, r: Choices) -> None:
 
 
 def arg_max(b: Builder, r: Choices) -> None:
-    """A hard one-hot gate over one axis, added softly so that ties hardly matter."""
+    """What stands at the place of the largest value: the same at all places where it is a tie."""
     x = b.some(r, lambda t: t.rank >= 2)
     axis = r.number(1, x.rank - 1)
     best = b.raw("ArgMax", [x], axis=axis, keepdims=1)
     shape = [1 if k == axis else s for k, s in enumerate(x.shape)]
-    gate = Tensor(b.raw("Cast", [best], to=1), tuple(shape))
-    b.keep(b.op("Add", [x, b.op("Mul", [gate, b.scalar(0.1)], shape)], x.shape))
+    b.keep(b.op("Add", [x, b.op("GatherElements", [x, best], shape, axis=axis)], x.shape))
 
 
 MOVES = {
