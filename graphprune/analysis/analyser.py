@@ -376,7 +376,7 @@ def _read_off(
             for atom in effect.dim.atoms:
                 approximate.setdefault(atom, effect.why)
     shared = atoms_in(e.dim for e in effects if isinstance(e, InputPositions))
-    mixed = atoms_in(e.dim for e in effects if isinstance(e, Mixed | Normalised))
+    mixed = atoms_in(e.dim for e in effects if isinstance(e, Mixed | Normalised)) | solver.jumbled
     sums = [
         Summing(
             contractions[n.name],

@@ -20,13 +20,20 @@ _PART = "tells the parts of a concatenation apart"
 
 
 class Solver:
-    """Holds the atoms of one analysis: what they were refined into and which are frozen, and why."""
+    """Holds the atoms of one analysis: what they were refined into and which are frozen, and why.
+
+    Attributes:
+        frozen: a reason for each atom no slot of which may be removed.
+        jumbled: frozen atoms whose slots meet other slots than their own, so that nothing beside them may
+            keep other indices for each of them.
+    """
 
     def __init__(self) -> None:
         self._count = 0
         self._bound: dict[int, Dim] = {}
         self._atoms: dict[int, Atom] = {}
         self.frozen: dict[int, str] = {}
+        self.jumbled: set[int] = set()
 
     # -- making -------------------------------------------------------------------------------
 
@@ -86,7 +93,7 @@ class Solver:
             raise ValueError(f"{left!r} and {right!r} differ in size")
         if isinstance(left, Const) or isinstance(right, Const):
             constant, other = (left, right) if isinstance(left, Const) else (right, left)
-            self.freeze(other, constant.why or "tied to a dimension of fixed size")  # type: ignore[union-attr]
+            self._jumble(other, constant.why or "tied to a dimension of fixed size")  # type: ignore[union-attr]
         elif isinstance(left, Atom) and left.id not in right.atoms:
             self._bind(left, right)
         elif isinstance(right, Atom) and right.id not in left.atoms:
@@ -101,17 +108,27 @@ class Solver:
             self._give_up(left, right)
 
     def _bind(self, atom: Atom, to: Dim) -> None:
+        """Refine an atom; what was said of it holds for all that it becomes."""
+        if atom.id in self._bound:  # refined since the caller looked: a binding is never replaced
+            self.unify(atom, to)
+            return
         reason = self.frozen.pop(atom.id, None)
         self._bound[atom.id] = to
-        if isinstance(to, Atom) and to.id in self.frozen:
-            return
         if reason is not None:
             self.freeze(to, reason)
+        if atom.id in self.jumbled:
+            self.jumbled.remove(atom.id)
+            self.jumbled |= self.resolve(to).atoms
 
     def _give_up(self, left: Dim, right: Dim) -> None:
         why = f"laid out in two ways that no common cut serves ({left.size} slots)"
-        self.freeze(left, why)
-        self.freeze(right, why)
+        self._jumble(left, why)
+        self._jumble(right, why)
+
+    def _jumble(self, dim: Dim, why: str) -> None:
+        """Freeze one side of an equation that goes on unsolved: both sides keep a layout of their own."""
+        self.freeze(dim, why)
+        self.jumbled |= self.resolve(dim).atoms
 
     def _unify_taken(self, left: Dim, right: Dim) -> None:
         for a, b in ((left, right), (right, left)):

@@ -29,6 +29,7 @@ class World:
         self.tensors: list[list[Dim]] = []
         self.made: list[Callable[[list[Array]], Array] | None] = []  # None: a source
         self.equal: list[tuple[int, int]] = []
+        self.frozen: list[tuple[int, int]] = []  # tensor and axis
         self.context = NodeContext(
             op="Test",
             name="test",
@@ -67,7 +68,9 @@ def _step(draw: st.DrawFn, w: World) -> None:
     k = draw(st.integers(0, len(w.tensors) - 1))
     dims, shape = w.dims(k), w.shape(k)
     kind = draw(
-        st.sampled_from(("source", "reshape", "transpose", "concat", "split", "take", "equal", "equal"))
+        st.sampled_from(
+            ("source", "reshape", "transpose", "concat", "split", "take", "equal", "equal", "freeze")
+        )
     )
     axis = draw(st.integers(0, len(shape) - 1))
     if kind == "source":
@@ -100,10 +103,15 @@ def _step(draw: st.DrawFn, w: World) -> None:
         w.derive([*dims[:axis], right, *dims[axis + 1 :]], lambda m: np.split(m[k], [at], axis=axis)[1])
     elif kind == "take":
         index = np.array(draw(st.lists(st.integers(0, shape[axis] - 1), min_size=1, max_size=shape[axis])))
-        if draw(st.booleans()):
+        whole = draw(st.booleans())
+        if whole:
             index = np.array(draw(st.permutations(range(shape[axis]))))
-        taken = take(dims[axis], index) if draw(st.booleans()) else w.solver.pick(dims[axis], index)
+        # What leaves slots out must be picked, or the result could lose all of its slots.
+        taken = take(dims[axis], index) if whole and draw(st.booleans()) else w.solver.pick(dims[axis], index)
         w.derive([*dims[:axis], taken, *dims[axis + 1 :]], lambda m: m[k][(slice(None),) * axis + (index,)])
+    elif kind == "freeze":
+        w.solver.freeze(dims[axis], "as a test")
+        w.frozen.append((k, axis))
     elif kind == "equal":
         same = [j for j in range(len(w.tensors)) if w.shape(j) == shape and j != k]
         if same:
@@ -133,7 +141,7 @@ def _keeps(w: World, seed: int, private: bool) -> dict[int, Slots]:
     tensors = [w.dims(k) for k in range(len(w.tensors))]
     random = np.random.default_rng(seed)
     sizes = {a.id: a.size for dims in tensors for d in dims for a in _atoms(d)}
-    outer = outer_atoms(tensors, frozenset()) if private else {}
+    outer = outer_atoms(tensors, frozenset(), frozenset(w.solver.jumbled)) if private else {}
     keeps: dict[int, Slots] = {}
     for atom, size in sorted(sizes.items()):
         if atom in w.solver.frozen or random.random() < 0.3:
@@ -182,6 +190,16 @@ def test_evaluation_agrees_with_moving_masks(w: World, seed: int, private: bool)
         masks.append(mask)
     for one, two in w.equal:
         assert w.dims(one) == w.dims(two) or (masks[one] == masks[two]).all()
+
+
+@settings(max_examples=600, derandomize=True, deadline=None)
+@given(worlds(), st.integers(0, 1 << 16), st.booleans())
+def test_a_frozen_axis_stays_whole_whatever_follows(w: World, seed: int, private: bool) -> None:
+    for k, axis in w.frozen:
+        dim = w.solver.resolve(w.tensors[k][axis])
+        assert dim.atoms <= w.solver.frozen.keys()
+        # Other atoms may lose slots, also different ones for each slot of a frozen atom.
+        assert evaluate(dim, _keeps(w, seed, private)).all()
 
 
 @settings(max_examples=200, derandomize=True, deadline=None)

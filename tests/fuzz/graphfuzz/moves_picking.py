@@ -80,10 +80,16 @@ def position_table(b: Builder, r: Choices) -> None:
 
 
 def arg_max(b: Builder, r: Choices) -> None:
-    """What stands at the place of the largest value: the same at all places where it is a tie."""
-    x = b.some(r, lambda t: t.rank >= 2)
-    axis = r.number(1, x.rank - 1)
-    best = b.raw("ArgMax", [x], axis=axis, keepdims=1)
+    """What stands at the place of the largest value.
+
+    Every place gets a summand of its own first: where two values are equal but for rounding, either may win.
+    """
+    x = b.some(r, lambda t: any(k > 0 for k in t.static_axes(1)))
+    axis = r.pick([k for k in x.static_axes(1) if k])
+    size = x.static(axis)
+    steps = np.array(r.shuffled(range(size)), np.float32).reshape([-1] + [1] * (x.rank - 1 - axis))
+    apart = b.op("Add", [x, b.store(steps * np.float32(0.37), "steps")], x.shape)
+    best = b.raw("ArgMax", [apart], axis=axis, keepdims=1)
     shape = [1 if k == axis else s for k, s in enumerate(x.shape)]
     b.keep(b.op("Add", [x, b.op("GatherElements", [x, best], shape, axis=axis)], x.shape))
 
