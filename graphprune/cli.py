@@ -161,7 +161,8 @@ def _output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--structures",
     metavar="KINDS",
-    help="Only these kinds, by comma: channels, neurons, heads, head-dim, groups, hidden, residual.",
+    help="Only these kinds, by comma: channels, neurons, heads, kv-groups, head-dim, groups, hidden, "
+    "residual.",
 )
 @click.option(
     "--only", multiple=True, metavar="PATTERN", help="Only dimensions of weights or nodes with such names."

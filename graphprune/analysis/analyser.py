@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from graphprune.analysis.exactness import inexact_atoms
 from graphprune.analysis.facts import BodyFacts, GraphFacts, NodeFacts, read_graph
+from graphprune.analysis.kinds import kinds_of
 from graphprune.analysis.pause import uncollected
 from graphprune.analysis.private import Summing, outer_atoms
 from graphprune.analysis.weights import Weight, read_weights
 from graphprune.dims import Atom, Const, Dim, Product, Solver, Sum, Take, atoms_in, atoms_of
 from graphprune.dims.expr import atom_size
 from graphprune.rules import Barrier, NodeContext, find_rule
-from graphprune.rules.effects import Contraction, Effect, Entry, InputPositions, Kind, Mixed, Normalised
+from graphprune.rules.effects import Contraction, Effect, Entry, InputPositions, Mixed, Normalised
 from graphprune.rules.notation import apply
 from graphprune.rules.table import BARRIERS
 from graphprune.runtime.recording import Recording
@@ -44,7 +45,7 @@ class Group:
         atom: id within the analysis.
         key: stable name, from the first weight that has the dimension.
         size: number of slots.
-        kind: "channels", "neurons", "heads", "head-dim", "groups", "hidden", ...
+        kind: "channels", "neurons", "heads", "kv-groups", "head-dim", "groups", "hidden", ...
         members: weight axes that shrink with it.
         frozen: why nothing can be removed, or "".
         approximate: why a removal is not exact, or "".
@@ -424,7 +425,7 @@ def _groups(
             for atom in atoms_of(dim):
                 members.setdefault(atom, []).append(Member(weight.name, axis))
                 sizes.setdefault(atom, atom_size(dim, atom))
-    kinds = _kinds(effects, weights, members, facts)
+    kinds = kinds_of(effects, weights, facts)
     keys: dict[int, str] = {}
     taken: dict[str, int] = {}
     for atom, found in members.items():
@@ -446,38 +447,3 @@ def _groups(
         for atom, found in members.items()
         if any(weights[m.weight].real for m in found) and kinds[atom] not in ("kernel", "parameter")
     )
-
-
-def _kinds(
-    effects: Iterable[Effect],
-    weights: Mapping[str, Weight],
-    members: Mapping[int, list[Member]],
-    facts: GraphFacts,
-) -> dict[int, str]:
-    """Names for users: what a rule said, else channels if a convolution has it, else neurons."""
-    kinds: dict[int, str] = {}
-    for effect in effects:
-        if isinstance(effect, Kind):
-            for atom in effect.dim.atoms:
-                kinds.setdefault(atom, effect.kind)
-    convolved = {
-        n for node in facts.all_nodes if node.op in ("Conv", "ConvTranspose") for n in node.inputs[1:]
-    }
-    for atom, found in members.items():
-        if kinds.get(atom) == "groups" and not all(
-            _beside(weights[m.weight].dims[m.axis], atom) for m in found if m.weight in convolved
-        ):
-            del kinds[atom]  # a depthwise convolution reads it: every group is one channel
-        if atom not in kinds:
-            kinds[atom] = "channels" if any(m.weight in convolved for m in found) else "neurons"
-    return kinds
-
-
-def _beside(dim: Dim, atom: int) -> bool:
-    """True if the atom is a factor among others, wherever it occurs in the axis."""
-    match dim:
-        case Sum():
-            return all(_beside(t, atom) for t in dim.terms if atom in t.atoms)
-        case Take():
-            return _beside(dim.base, atom)
-    return isinstance(dim, Product)

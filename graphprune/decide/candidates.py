@@ -13,7 +13,8 @@ from graphprune.errors import UsageError
 
 # Of several dimensions that share an axis the first of these kinds is cut: whole heads before their
 # width, channels of a grouped convolution before whole groups.
-PREFERENCE = ("heads", "hidden", "channels", "neurons", "groups", "head-dim")
+PREFERENCE = ("kv-groups", "heads", "hidden", "channels", "neurons", "groups", "head-dim")
+BLOCKS = frozenset({"kv-groups", "heads", "groups"})  # each slot is a block of channels
 RESIDUAL = "residual"  # on the command line: dimensions whose removal is only approximate
 STRUCTURES = (*PREFERENCE, RESIDUAL)
 

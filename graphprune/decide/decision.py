@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis, Cost, CostModel, Group
 from graphprune.decide.budget import Target, solve
-from graphprune.decide.candidates import Candidates, choose_candidates
+from graphprune.decide.candidates import BLOCKS, Candidates, choose_candidates
 from graphprune.dims import Slots
 from graphprune.errors import UsageError
 from graphprune.passes import AllocationProblem, Scores, ScoringProblem, find_pass
@@ -156,8 +156,8 @@ def _kept(size: int, ratio: float) -> int:
 
 
 def _rounded(group: Group, count: int, multiple: int) -> int:
-    """Round up to a multiple; heads and groups are blocks already and stay as they are."""
-    if multiple == 1 or group.kind in ("heads", "groups"):
+    """Round up to a multiple; what is a block of channels already stays as it is."""
+    if multiple == 1 or group.kind in BLOCKS:
         return count
     return min(group.size, -(-count // multiple) * multiple)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from graphprune.dims import Dim
 from graphprune.rules.context import Barrier, NodeContext
 from graphprune.rules.effects import PinnedAttribute
 from graphprune.rules.rule import rule
@@ -46,17 +47,50 @@ def _mask(node: NodeContext) -> str:
     return "*!m"
 
 
+def _rotary(node: NodeContext) -> None:
+    """Two channels of a head turn together: its halves, or neighbours if interleaved; a rest may pass."""
+    dims, caches = list(node.dims(0)), [node.dims(k) for k in (1, 2)]
+    if node.has(3):
+        for dim in (*node.dims(3), *(d for c in caches for d in c[:-1])):
+            node.freeze(dim, f"positions looked up by {node.where}")
+    else:
+        # The caches are (batch, sequence, pairs) then, like the operand without its heads.
+        rows = [dims[0], dims[2] if len(dims) == 4 else dims[1]]
+        node.same([rows, *(c[:-1] for c in caches)])
+    node.solver.unify(caches[0][-1], caches[1][-1])
+    heads, width = (dims[1], dims[3]) if len(dims) == 4 else _rotary_heads(node, dims[-1])
+    turned, rest = node.solver.split(width, int(node.attribute("rotary_embedding_dim", 0)) or width.size)
+    inner = 2 if node.attribute("interleaved", 0) else turned.size // 2
+    outer, last = node.solver.factor(turned, turned.size // inner)
+    pairs, two = (outer, last) if node.attribute("interleaved", 0) else (last, outer)
+    node.freeze(two, f"the two that turn together in {node.where}")
+    node.solver.unify(pairs, caches[0][-1])
+    node.kind(heads, "heads")
+    node.kind(pairs, "head-dim")
+    node.kind(two, "head-dim")
+    node.kind(rest, "head-dim")
+    if node.attribute("rotary_embedding_dim", 0):
+        node.sizes_attribute("rotary_embedding_dim", [turned], scalar=True)
+    if node.attribute("num_heads", 0):
+        node.sizes_attribute("num_heads", [heads], scalar=True)
+    node.set(0, node.dims(0))
+
+
+def _rotary_heads(node: NodeContext, dim: Dim) -> tuple[Dim, Dim]:
+    """Heads and width of an operand that carries both in its last axis."""
+    count = int(node.attribute("num_heads", 0))
+    if not count:
+        raise Barrier(f"{node.where} does not say how many heads it has")
+    return node.solver.factor(dim, count)
+
+
 RULES = {
     "Attention": rule(
-        _attention, "value", kinds={"z": "heads", "d": "head-dim", "e": "head-dim"}, _kv="z", _repeats="r"
+        _attention,
+        "value",
+        kinds={"z": "heads", "r": "heads", "d": "head-dim", "e": "head-dim"},
+        _kv="z",
+        _repeats="r",
     ),
-    "RotaryEmbedding": rule(
-        lambda node: (
-            "b h s !d, *!c, *!c, *!p -> b h s d"
-            if node.rank(0) == 4
-            else "b s (h !d), *!c, *!c, *!p -> b s (h d)"
-        ),
-        "keep",
-        num_heads="h",
-    ),
+    "RotaryEmbedding": rule(_rotary, "first"),
 }

@@ -49,7 +49,7 @@ CUT = {
     "group_norm": "channels 12, channels 3, channels 8",
     "layer_norm_decomposed": "neurons 40",
     "layer_norm": "neurons 40",
-    "gqa_attention": "neurons 24, heads 3",
+    "gqa_attention": "neurons 24, kv-groups 3",
     "fused_qkv": "neurons 24, heads 4",
     "fused_qkv_split": "neurons 24, heads 4",
     "rotary": "neurons 24, heads 3",

@@ -90,10 +90,18 @@ def test_a_map_for_all_channels_couples_nothing() -> None:
 def test_grouped_queries_are_cut_together_with_their_key_and_value() -> None:
     outcome = prune_at_random(build(_DECODER))
     kinds = {outcome.analysis.by_atom[a].kind: s.count for a, s in outcome.decision.keeps.items()}
-    assert kinds == {"heads": 2, "neurons": 5}
+    assert kinds == {"kv-groups": 2, "neurons": 5}
     assert [outcome.size(w, 1) for w in "QKV"] == [16, 8, 8]
     assert_exact(outcome)
     assert error_at(outcome, x=normal(3, 8, 4)) < 1e-5
+
+
+def test_query_heads_can_go_without_their_key_and_value() -> None:
+    outcome = prune_at_random(build(_DECODER), structures=("heads",))
+    assert [outcome.size(w, 1) for w in "QKV"] == [12, 12, 12]
+    (kept,) = outcome.decision.keeps.values()
+    assert kept.index.shape == (3, 1)  # another one for each key
+    assert_exact(outcome)
 
 
 def test_the_width_of_rotated_heads_is_cut_in_pairs() -> None:

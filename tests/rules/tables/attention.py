@@ -33,6 +33,16 @@ _ROTARY_FOUR = """net (float[n, 6, 4] x) => (float[N, H, T, C] y)
       i = Expand(p, f)  h4 = Reshape(h, r)  t = Transpose <perm = [0, 2, 1, 3]> (h4)
       o = RotaryEmbedding(t, c, s, i)  q = MatMul(o, W)  z = Relu(q)  y = MatMul(z, B) }"""
 
+
+def _rotary(attributes: str, width: int = 4) -> str:
+    """Three heads, whose number is an axis of the output."""
+    return f"""net (float[n, 6, 4] x) => (float[N, H, T, C] y)
+    <float[4, {3 * width}] A, float[{width}, 5] W, float[5, 3] B, float[1, 6, 2] c, float[1, 6, 2] s, int64[4] r = {{0, 0, 3, {width}}}>
+    {{ h = MatMul(x, A)  e = Shape <end = 1> (x)  more = Constant <value_ints = [1, 1]> ()  f = Concat <axis = 0> (e, more)
+      ce = Expand(c, f)  se = Expand(s, f)  h4 = Reshape(h, r)  t = Transpose <perm = [0, 2, 1, 3]> (h4)
+      o = RotaryEmbedding <{attributes}> (t, ce, se)  q = MatMul(o, W)  z = Relu(q)  y = MatMul(z, B) }}"""
+
+
 CASES = (
     Case(
         "Attention",
@@ -79,7 +89,15 @@ CASES = (
         "W[1] A[1]",
         what="3-D",
         opset=23,
-        frozen={"A[1].2": "told apart", "c[0]": "told apart"},
+        frozen={"A[1].2": "turn together", "c[0]": "looked up"},
     ),
-    Case("RotaryEmbedding", _ROTARY_FOUR, "W[1]", what="4-D", opset=23),
+    Case("RotaryEmbedding", _ROTARY_FOUR, "W[1] A[1].3", what="4-D", opset=23),
+    Case("RotaryEmbedding", _rotary("interleaved = 1"), "W[1] A[1].2", what="interleaved", opset=23),
+    Case(
+        "RotaryEmbedding",
+        _rotary("rotary_embedding_dim = 4", width=6),
+        "W[1] A[1].3 A[1].4",
+        what="partial",
+        opset=23,
+    ),
 )
