@@ -1,11 +1,12 @@
 """Records the shape of every tensor of a model by running it twice, at different free sizes.
 
 A size that is the same in both runs is static. Where the model cannot run (an operator of its own, no
-ONNX Runtime, weights larger than memory) static inference takes over, and the recording says so.
+ONNX Runtime, not enough memory) static inference takes over, and the recording says so. Large weights are
+not read: others stand in for them (`standins`).
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -24,6 +25,7 @@ from graphprune.runtime.probe import Probes, add_probes, plan_probes, without
 from graphprune.runtime.recording import Array, Recording, Shapes, frozen
 from graphprune.runtime.session import Session, open_session
 from graphprune.runtime.sizes import choose_sizes
+from graphprune.runtime.standins import with_stand_ins
 
 _MOST_VALUES = 1 << 14
 _MOST_RETRIES = 16
@@ -50,17 +52,26 @@ def record(model: ir.Model, seed: int = 0) -> Recording:
         ModelError: even the sizes of the inputs cannot be determined.
     """
     try:
-        _check_memory(model)
-        with _open_probed(model) as (session, probes):
-            found = _watched(model, session, probes, seed)
-        return _with_bodies(model, found, seed) if bodies.has_bodies(model.graph) else found
+        with with_stand_ins(model) as lighter:
+            if lighter is not model:
+                with suppress(ModelError):  # perhaps it runs with its own weights only
+                    return _measured(model, lighter, seed)
+        return _measured(model, model, seed)
     except (ModelError, RuntimeMissingError) as error:
         return _inferred(model, f"shapes are inferred, not measured: {error}")
 
 
+def _measured(model: ir.Model, twin: ir.Model, seed: int) -> Recording:
+    """What runs of `twin`, which has the tensors of `model`, tell of `model`."""
+    _check_memory(twin)
+    with _open_probed(twin) as (session, probes):
+        found = _watched(model, session, probes, seed)
+    return _with_bodies(twin, found, seed) if bodies.has_bodies(model.graph) else found
+
+
 def _check_memory(model: ir.Model) -> None:
     """Refuse to run what would not fit; the runtime would be killed rather than complain."""
-    needed, there = storage.weight_bytes(model), _free_memory()
+    needed, there = storage.stored_bytes(model), _free_memory()
     if there is not None and needed > there:
         raise ModelError(f"the weights take {needed >> 20} MiB, of memory {there >> 20} MiB are free")
 

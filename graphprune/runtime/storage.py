@@ -51,6 +51,16 @@ def weight_bytes(model: ir.Model) -> int:
     return sum(tensor.nbytes for tensor in initializers(model))
 
 
+def stored_bytes(model: ir.Model) -> int:
+    """Bytes of all stored tensors, ranges of a file that several of them share counted once."""
+    ranges: dict[object, int] = {}
+    for tensor in initializers(model):
+        shared = isinstance(tensor, ir.ExternalTensor)
+        key = (tensor.path, tensor.offset or 0) if isinstance(tensor, ir.ExternalTensor) else id(tensor)
+        ranges[key] = max(ranges.get(key, 0), tensor.nbytes) if shared else tensor.nbytes
+    return sum(ranges.values())
+
+
 def write_model(model: ir.Model, folder: Path, *, external: bool = False, link: bool = True) -> Path:
     """Write `model` into `folder` and return the path of the model file.
 

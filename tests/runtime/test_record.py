@@ -345,7 +345,7 @@ def test_text_inputs_fall_back(build):
 
 
 def test_too_large_for_memory_falls_back(cnn, monkeypatch):
-    monkeypatch.setattr(storage, "weight_bytes", lambda model: 10**15)
+    monkeypatch.setattr(storage, "stored_bytes", lambda model: 10**15)
     found = record(cnn)
     assert found.method == "inference"
     assert "MiB are free" in found.note

@@ -1,0 +1,198 @@
+"""Prunes a model of several gigabytes and measures time and memory.
+
+A decoder is written to disk piece by piece (tools/decoder.py), then analysed and pruned, each in a process of
+its own. Memory is what the process itself holds (`RssAnon` of /proc/self/status, read every few milliseconds):
+pages of files that are mapped belong to the page cache, which the kernel takes back at any time, and do not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+MIB = 1 << 20
+EVERY_S = 0.005
+
+
+class Watch:
+    """Largest anonymous memory and seconds of each stage."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, dict[str, float]] = {}
+        self._stage, self._start, self._ended = "", 0.0, threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self.base = anonymous_bytes()
+        self._thread.start()
+
+    def start(self, stage: str) -> None:
+        """End the stage under way and begin the next one; "" begins none."""
+        self._note()
+        now = time.perf_counter()
+        if self._stage:
+            self.stages[self._stage]["seconds"] += now - self._start
+        self._stage, self._start = stage, now
+        if stage:
+            self.stages.setdefault(stage, {"seconds": 0.0, "peak": 0.0})
+
+    def stop(self) -> None:
+        """End everything."""
+        self.start("")
+        self._ended.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._ended.wait(EVERY_S):
+            self._note()
+
+    def _note(self) -> None:
+        with suppress(KeyError):
+            entry = self.stages[self._stage]
+            entry["peak"] = max(entry["peak"], float(anonymous_bytes()))
+
+
+def anonymous_bytes() -> int:
+    """Memory that only this process holds; mapped files and the page cache are not in it."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    raise OSError("/proc/self/status has no RssAnon: this tool needs Linux")
+
+
+def main() -> None:
+    """Generate, analyse and prune as the command line says and write the page."""
+    options = _options()
+    if options.worker:
+        print(json.dumps(WORK[options.worker](Path(options.files[0]), options)))
+        return
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        path = Path(options.files[0]) if options.files else Path(folder) / "big.onnx"
+        if not options.files:
+            started = time.perf_counter()
+            found = _in_a_process("generate", path, options, folder)
+            print(f"written in {time.perf_counter() - started:.0f} s: {found['weights'] / MIB:.0f} MiB", flush=True)
+        rows = {}
+        for work in ("analyse", "prune", *(("verify",) if options.verify else ())):
+            rows[work] = _in_a_process(work, path, options, folder)
+            print(work, json.dumps(rows[work]), flush=True)
+    if options.out:
+        options.out.write_text(_page(rows))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="*", metavar="MODEL", help="instead of a generated decoder")
+    parser.add_argument("--layers", type=int, default=28, metavar="N", help="100 MB each (default: 28)")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="where the files go (default: temporary)")
+    parser.add_argument("--verify", action="store_true", help="also prune with the check of mask equivalence")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write a page of results")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _in_a_process(work: str, path: Path, options: argparse.Namespace, folder: str) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--worker", work, "--layers", str(options.layers), str(path)]
+    environment = {**os.environ, "TMPDIR": folder}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        raise SystemExit(f"{work} ended with code {done.returncode}:\n{done.stderr[-3000:]}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+# -- what the processes do ----------------------------------------------------------------------
+
+
+def _generate(path: Path, options: argparse.Namespace) -> dict[str, Any]:
+    from decoder import Size, write_decoder
+
+    size = Size(layers=options.layers)
+    write_decoder(path, size)
+    return {"weights": size.weight_bytes}
+
+
+def _analyse(path: Path, _: argparse.Namespace) -> dict[str, Any]:
+    import onnxruntime  # noqa: F401  (part of the interpreter's own base)
+
+    from graphprune.analysis import CostModel, analyse_model
+    from graphprune.load import load
+    from graphprune.normalise import normalise
+    from graphprune.runtime.record import record
+
+    watch = Watch()
+    watch.start("load")
+    source = load(path)
+    watch.start("normalise")
+    normal = normalise(source.model)
+    watch.start("shapes")
+    recording = record(normal)
+    watch.start("analyse")
+    analysis = analyse_model(normal, recording)
+    watch.stop()
+    cost = CostModel(analysis).cost()
+    return {
+        "base": watch.base,
+        "stages": watch.stages,
+        "weights": cost.weight_bytes,
+        "nodes": len(analysis.facts.nodes),
+        "groups": len(analysis.groups),
+        "method": recording.method,
+        "note": recording.note,
+    }
+
+
+def _prune(path: Path, _: argparse.Namespace, verify: bool = False) -> dict[str, Any]:
+    import onnxruntime  # noqa: F401
+
+    from graphprune.decide import Options
+    from graphprune.pipeline import Settings, run_pipeline
+
+    watch = Watch()
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "pruned.onnx"
+        settings = Settings(output=output, verify=verify, benchmark=False, progress=watch.start)
+        run = run_pipeline(path, Options(ratio=0.5), settings)
+        files = {file.name: file.stat().st_size for file in Path(folder).glob("pruned.onnx*")}
+    watch.stop()
+    return {
+        "base": watch.base,
+        "stages": watch.stages,
+        "weights": run.decision.before.weight_bytes,
+        "after": run.decision.after.weight_bytes,
+        "files": files,
+        "equivalence": run.equivalence.status,
+        "error": run.equivalence.error,
+    }
+
+
+def _verify(path: Path, options: argparse.Namespace) -> dict[str, Any]:
+    return _prune(path, options, verify=True)
+
+
+WORK: dict[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {
+    "generate": _generate,
+    "analyse": _analyse,
+    "prune": _prune,
+    "verify": _verify,
+}
+
+
+# -- the page -----------------------------------------------------------------------------------
+
+
+def _page(rows: dict[str, dict[str, Any]]) -> str:
+    return ""
+
+
+if __name__ == "__main__":
+    main()
