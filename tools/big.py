@@ -1,8 +1,9 @@
-"""Prunes a model of several gigabytes and measures time and memory.
+"""Prunes a model of several gigabytes and measures time and memory (Linux only).
 
-A decoder is written to disk piece by piece (tools/decoder.py), then analysed and pruned, each in a process of
-its own. Memory is what the process itself holds (`RssAnon` of /proc/self/status, read every few milliseconds):
-pages of files that are mapped belong to the page cache, which the kernel takes back at any time, and do not count.
+A decoder is written to disk piece by piece (tools/decoder.py), then analysed and pruned, each in a process
+of its own. Memory is what the process itself holds (`RssAnon` of /proc/self/status, read every few
+milliseconds): pages of files that are mapped belong to the page cache, which the kernel takes back at any
+time, and do not count.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.stages: dict[str, dict[str, float]] = {}
-        self._stage, self._start, self._ended = "", 0.0, threading.Event()
+        self._stage, self._start, self._processor, self._ended = "", 0.0, 0.0, threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self.base = anonymous_bytes()
         self._thread.start()
@@ -39,12 +40,13 @@ class Watch:
     def start(self, stage: str) -> None:
         """End the stage under way and begin the next one; "" begins none."""
         self._note()
-        now = time.perf_counter()
+        now, processor = time.perf_counter(), time.process_time()
         if self._stage:
             self.stages[self._stage]["seconds"] += now - self._start
-        self._stage, self._start = stage, now
+            self.stages[self._stage]["processor"] += processor - self._processor
         if stage:
-            self.stages.setdefault(stage, {"seconds": 0.0, "peak": 0.0})
+            self.stages.setdefault(stage, {"seconds": 0.0, "processor": 0.0, "peak": 0.0})
+        self._stage, self._start, self._processor = stage, now, processor
 
     def stop(self) -> None:
         """End everything."""
@@ -81,7 +83,7 @@ def main() -> None:
         if not options.files:
             started = time.perf_counter()
             found = _in_a_process("generate", path, options, folder)
-            print(f"written in {time.perf_counter() - started:.0f} s: {found['weights'] / MIB:.0f} MiB", flush=True)
+            print(f"{_mib(found['weights'])} in {time.perf_counter() - started:.0f} s", flush=True)
         rows = {}
         for work in ("analyse", "prune", *(("verify",) if options.verify else ())):
             rows[work] = _in_a_process(work, path, options, folder)
@@ -191,7 +193,71 @@ WORK: dict[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {
 
 
 def _page(rows: dict[str, dict[str, Any]]) -> str:
-    return ""
+    return "\n".join([_head(rows), _stages(rows), _summary(rows)])
+
+
+def _head(rows: dict[str, dict[str, Any]]) -> str:
+    from graphprune.runtime.environment import environment
+
+    found, analysed = environment(), rows["analyse"]
+    return f"""# Models larger than memory
+
+Made by `tools/big.py` on {found.cpu} ({found.cores} cores, other work beside it), Python
+{found.python}, ONNX Runtime {found.packages["onnxruntime"]}. It writes a decoder (rotary positions, grouped
+queries, gated feed-forward, tied embedding, free batch and sequence) with {analysed["weights"] / 1e9:.2f} GB
+of weights to the disk, piece by piece, analyses it, and prunes half of its heads and neurons:
+{analysed["nodes"]} nodes, {analysed["groups"]} groups.
+
+*Memory* is what a process holds by itself beyond the {_mib(analysed["base"])} of the interpreter and its
+libraries: `RssAnon` of `/proc/self/status`, read every {EVERY_S * 1000:.0f} ms. Pages of mapped files are in
+the page cache, which the system takes back whenever it needs room, and are not counted. *Processor* is the
+time of this process alone; *wall* includes waiting for the disk and for other programs.
+
+- Recording shapes runs the model with stand-ins for its large weights (`graphprune/runtime/standins.py`):
+  no weight is read for it.
+- A criterion looks at one weight at a time, and the rewriter cuts each when it is written.
+- The check of mask equivalence writes the masked original and the pruned model to temporary files, from which
+  ONNX Runtime maps them; it needs room on the disk for both, and the time to run both.
+"""
+
+
+def _stages(rows: dict[str, dict[str, Any]]) -> str:
+    lines = ["| run | stage | processor | wall | memory |", "|---|---|---:|---:|---:|"]
+    for work, row in rows.items():
+        for stage, entry in row["stages"].items():
+            lines.append(
+                f"| {work} | {stage} | {entry['processor']:.2f} s | {entry['seconds']:.2f} s "
+                f"| {_mib(entry['peak'] - row['base'])} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _summary(rows: dict[str, dict[str, Any]]) -> str:
+    analysed, pruned = rows["analyse"], rows["prune"]
+    peak = max(entry["peak"] for entry in pruned["stages"].values()) - pruned["base"]
+    files = ", ".join(f"`{name}` {size / 1e6:.1f} MB" for name, size in sorted(pruned["files"].items()))
+    lines = [
+        f"- from the file to the groups: {_total(analysed, 'processor'):.2f} s of processor time "
+        f"({_total(analysed, 'seconds'):.2f} s wall), the dependency analysis itself "
+        f"{analysed['stages']['analyse']['processor']:.2f} s",
+        f"- pruned from {pruned['weights'] / 1e9:.2f} to {pruned['after'] / 1e9:.2f} GB in "
+        f"{_total(pruned, 'seconds'):.0f} s with {_mib(peak)} of memory; written: {files}",
+    ]
+    if checked := rows.get("verify"):
+        peak = max(entry["peak"] for entry in checked["stages"].values()) - checked["base"]
+        lines.append(
+            f"- with the check of mask equivalence: {checked['equivalence']}, error {checked['error']:.1e}; "
+            f"{_total(checked, 'seconds'):.0f} s and {_mib(peak)} of memory"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _total(row: dict[str, Any], key: str) -> float:
+    return float(sum(entry[key] for entry in row["stages"].values()))
+
+
+def _mib(size: float) -> str:
+    return f"{size / MIB:.0f} MiB"
 
 
 if __name__ == "__main__":

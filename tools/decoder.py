@@ -2,15 +2,15 @@
 
     write_decoder(Path("big.onnx"), Size(layers=28, width=1536))
 
-The graph is what exporters make of today's language models: grouped queries, rotary halves, RMS norms, a gated
-feed-forward, an embedding that is the output layer too, free batch and sequence.
+The graph is what exporters make of today's language models: grouped queries, rotary halves, RMS norms, a
+gated feed-forward, an embedding that is the output layer too, free batch and sequence.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import onnx
@@ -55,7 +55,7 @@ class _Graph:
     weights: list[onnx.TensorProto] = field(default_factory=list)
     pieces: dict[int, bytes] = field(default_factory=dict)
 
-    def op(self, op: str, *inputs: str, name: str = "", **attributes: object) -> str:
+    def op(self, op: str, *inputs: str, name: str = "", **attributes: Any) -> str:
         """Append a node and return its output."""
         name = name or f"{op}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
@@ -120,7 +120,7 @@ def write_decoder(path: Path, size: Size, *, hollow: bool = False) -> None:
         graph = _Graph(data, place, hollow)
         _build(graph, size)
     free = [helper.make_tensor_value_info("tokens", TensorProto.INT64, ["batch", "sequence"])]
-    shape = ["batch", "sequence", size.vocabulary]
+    shape: list[str | int | None] = ["batch", "sequence", size.vocabulary]
     made = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape)]
     whole = helper.make_graph(graph.nodes, "decoder", free, made, graph.weights)
     model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
@@ -128,8 +128,8 @@ def write_decoder(path: Path, size: Size, *, hollow: bool = False) -> None:
 
 
 def _build(graph: _Graph, size: Size) -> None:
-    graph.stored("epsilon", np.float32(1e-5))
-    graph.stored("scale", np.float32(size.head**-0.5))
+    graph.stored("epsilon", np.array(1e-5, np.float32))
+    graph.stored("scale", np.array(size.head**-0.5, np.float32))
     table = graph.matrix("embedding", size.vocabulary, size.width)
     x = graph.op("Gather", table, "tokens")
     cosine, sine, mask = _positions(graph, size)

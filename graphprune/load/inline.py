@@ -146,13 +146,15 @@ def _lean(content: mmap.mmap, field: int, start: int, end: int, level: tuple[int
 
 def _tensor(content: mmap.mmap, start: int, end: int) -> bytes:
     parts: list[bytes] = []
+    notes: list[bytes] = []
     copied = start
     for field, key, value, stop in _fields(content, start, end):
         if field == _TENSOR_RAW_DATA and stop - value >= _LARGE_TENSOR:
-            parts += [content[copied:key], _note(value, stop - value)]
+            parts.append(content[copied:key])
+            notes.append(_note(value, stop - value))
             copied = stop
-    parts.append(content[copied:end])
-    return b"".join(parts)
+    # Last, because of a field that comes twice the last counts: the tensor may say where its data is, too.
+    return b"".join([*parts, content[copied:end], *notes])
 
 
 def _note(offset: int, length: int) -> bytes:

@@ -50,13 +50,13 @@ def _copy(model: ir.Model, folder: Path) -> ir.Model:
         _write(folder / _place(dtype), dtype, size)
     for graph in (copy.graph, *copy.graph.subgraphs()):
         for name, value in graph.initializers.items():
-            tensor = value.const_value
-            if tensor is None:
+            stored = value.const_value
+            if stored is None:
                 continue
-            if _replaceable(tensor):
-                value.const_value = _stand_in(tensor, name, folder)
-            elif isinstance(tensor, ir.ExternalTensor):  # a runtime takes files from one folder only
-                value.const_value = _inside(tensor, name)
+            if _replaceable(stored):
+                value.const_value = _stand_in(stored, name, folder)
+            elif isinstance(stored, ir.ExternalTensor):  # a runtime takes files from one folder only
+                value.const_value = _inside(stored, name)
     _reshape_transposed(copy)
     _thin_products(copy)
     return copy
@@ -98,7 +98,9 @@ def _stand_in(tensor: ir.TensorProtocol, name: str, folder: Path) -> ir.External
 
 def _inside(tensor: ir.ExternalTensor, name: str) -> ir.LazyTensor:
     shape = ir.Shape(tensor.shape.numpy())
-    return ir.LazyTensor(lambda: ir.Tensor(tensor.numpy(), dtype=tensor.dtype), tensor.dtype, shape, name=name)
+    return ir.LazyTensor(
+        lambda: ir.Tensor(tensor.numpy(), dtype=tensor.dtype), tensor.dtype, shape, name=name
+    )
 
 
 # -- cheaper operators with results of the same shape -------------------------------------------

@@ -15,6 +15,7 @@ import onnx_ir as ir
 MODEL_FILE = "model.onnx"
 WEIGHTS_FILE = "graphprune-weights.data"
 
+_WORTH_BYTES = 1024
 _EXTERNAL_ABOVE = 1_500_000_000
 # Below this, copying external weights is quicker than thinking about it.
 _LINK_ABOVE = 64_000_000
@@ -73,12 +74,33 @@ def write_model(model: ir.Model, folder: Path, *, external: bool = False, link: 
     """
     path = folder / MODEL_FILE
     if link and _link_external(model, folder):
-        ir.save(model, path)
+        ir.save(_moved_out(model, folder), path)
     elif external or weight_bytes(model) > _EXTERNAL_ABOVE:
-        ir.save(model, path, external_data=WEIGHTS_FILE, size_threshold_bytes=1024)
+        ir.save(model, path, external_data=WEIGHTS_FILE, size_threshold_bytes=_WORTH_BYTES)
     else:
         ir.save(_inlined(model), path)
     return path
+
+
+def _moved_out(model: ir.Model, folder: Path) -> ir.Model:
+    """`model`, or a copy in which tensors that were in memory are in a file, written one at a time.
+
+    The runtime maps what lies in a file and copies what lies in the model.
+    """
+    inside = [t for t in initializers(model) if not isinstance(t, ir.ExternalTensor) and _worth_a_file(t)]
+    if not inside:
+        return model
+    moved = ir.external_data.convert_tensors_to_external(inside, folder, WEIGHTS_FILE)
+    new = {id(old): tensor for old, tensor in zip(inside, moved, strict=True)}
+    copy = model.clone()
+    for graph in (copy.graph, *copy.graph.subgraphs()):
+        for value in graph.initializers.values():
+            value.const_value = new.get(id(value.const_value), value.const_value)
+    return copy
+
+
+def _worth_a_file(tensor: ir.TensorProtocol) -> bool:
+    return tensor.nbytes > _WORTH_BYTES and tensor.dtype != ir.DataType.STRING
 
 
 def _inlined(model: ir.Model) -> ir.Model:
@@ -102,8 +124,7 @@ def _link_external(model: ir.Model, folder: Path) -> bool:
     to lend it tens of gigabytes without a copy. It needs one file system and one base folder.
     """
     mapped = [tensor for tensor in initializers(model) if isinstance(tensor, ir.ExternalTensor)]
-    inline = weight_bytes(model) - sum(tensor.nbytes for tensor in mapped)
-    if not mapped or sum(tensor.nbytes for tensor in mapped) < _LINK_ABOVE or inline > _EXTERNAL_ABOVE:
+    if not mapped or sum(tensor.nbytes for tensor in mapped) < _LINK_ABOVE:
         return False
     sources = {str(tensor.location): Path(tensor.path).resolve() for tensor in mapped}
     if any(sources[str(tensor.location)] != Path(tensor.path).resolve() for tensor in mapped):

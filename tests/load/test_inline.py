@@ -55,6 +55,15 @@ def test_written_again_it_is_the_same_model(tmp_path: Path) -> None:
     assert not again.graph.initializer[0].external_data
 
 
+def test_a_tensor_may_say_that_its_data_is_inside(tmp_path: Path) -> None:
+    """As in every file that `onnx.load` read with external data and `onnx.save` wrote as one."""
+    path = tmp_path / "big.onnx"
+    model, w, _ = big_model(path)
+    model.graph.initializer[0].data_location = onnx.TensorProto.DEFAULT
+    onnx.save(model, path)
+    assert np.array_equal(tensors(load(path).model)["w"].numpy(), w)
+
+
 def test_the_file_may_be_replaced_meanwhile(tmp_path: Path) -> None:
     path = tmp_path / "big.onnx"
     _, w, _ = big_model(path)

@@ -20,7 +20,9 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
 BUNDLED = sorted(entry["file"] for entry in json.loads((MODELS / "models.json").read_text()).values())
 CASES = {
     "gemm": flat("z = Gemm <transB = 1> (h, W)", "float[20, 20] W", h=20),
-    "tied": tokens("u = Transpose <perm = [1, 0]> (W) m = MatMul(h, W) z = MatMul(m, u)", "float[20, 20] W", h=20),
+    "tied": tokens(
+        "u = Transpose <perm = [1, 0]> (W) m = MatMul(h, W) z = MatMul(m, u)", "float[20, 20] W", h=20
+    ),
 }
 
 
