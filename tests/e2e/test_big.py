@@ -81,8 +81,8 @@ def test_three_gigabytes_are_analysed_without_reading_a_weight(
     assert not looked_at
     assert analysis.recording.method == "run"
     kinds = Counter(g.kind for g in analysis.groups if not g.frozen and not g.approximate)
-    # Key heads and the query heads of each; the widths of values, and one of all that the table rotates.
-    assert kinds == {"heads": 2 * 28, "head-dim": 28 + 1, "neurons": 28}
+    # The widths of values, and one of all that the table rotates.
+    assert kinds == {"kv-groups": 28, "heads": 28, "head-dim": 28 + 1, "neurons": 28}
 
 
 @pytest.mark.usefixtures("small_is_large")
