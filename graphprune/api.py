@@ -10,6 +10,7 @@ from typing import Any
 
 from graphprune.analysis import Analysis
 from graphprune.decide import Options, parse_targets
+from graphprune.inputs import Wanted
 from graphprune.load import to_form
 from graphprune.pipeline import Run, Settings, analyse_source, run_pipeline, run_plan
 from graphprune.plan import Plan, read_plan
@@ -38,8 +39,15 @@ def prune(
     *,
     target: str | Sequence[str] = (),
     output: str | os.PathLike[str] | None = None,
-    criterion: str = "l2-group",
-    allocation: str = "uniform",
+    calib: Any = None,
+    calib_samples: int | None = None,
+    preprocess: str = "",
+    recipe: str = "",
+    criterion: str = "",
+    reducer: str = "",
+    normaliser: str = "",
+    allocation: str = "",
+    compensation: str = "",
     round_to: int = 1,
     min_keep: float = 0.1,
     structures: Sequence[str] | None = None,
@@ -51,6 +59,7 @@ def prune(
     verify: bool = True,
     benchmark: bool = False,
     dry_run: bool = False,
+    memory: int = 4 << 30,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Result:
     """Remove the slots that matter least from every prunable dimension of a model.
@@ -61,8 +70,12 @@ def prune(
         ratio: share of slots to remove from each group, in (0, 1); 0.5 if no target is given.
         target: budgets such as `"macs=0.5"`, `"params=1.2M"`, `"size=8MB"` instead of a ratio.
         output: where to write the pruned model.
-        criterion: how slots are scored (`l2-group`, `l1`, `random`, or a pass of your own).
-        allocation: how many slots each group keeps (`uniform`, `global`, or a pass of your own).
+        calib: inputs the statistics are made of: a path of a .npz or .npy file, a folder of them or of images,
+            "module:function", "noise", a mapping of arrays, or any iterable of feeds. None makes inputs up.
+        calib_samples: use at most this many of them.
+        preprocess: what to do with images, for example "resize=256,crop=224,mean=0.5,std=0.5".
+        recipe: a set of parts by name, see `graphprune recipes`; "" for "auto", or for "plain" if a part is named.
+        criterion, reducer, normaliser, allocation, compensation: passes instead of the recipe's.
         round_to: kept channels and neurons are rounded up to a multiple of this.
         min_keep: smallest share of slots any group keeps when a target or a global ranking decides.
         structures: kinds of dimensions that may be cut; None for all that can be cut exactly.
@@ -73,7 +86,8 @@ def prune(
         force: allow `output` to be the input file.
         verify: hold the result against the masked original in ONNX Runtime.
         benchmark: measure latency before and after.
-        dry_run: decide, but make no model.
+        dry_run: find out everything, but write and give back no model.
+        memory: bytes of activations and statistics to hold at a time.
         progress: called with the name of each stage as it starts.
 
     Raises:
@@ -84,8 +98,12 @@ def prune(
     options = Options(
         ratio=0.5 if ratio is None and not targets else ratio,
         targets=targets,
+        recipe=recipe,
         criterion=criterion,
+        reducer=reducer,
+        normaliser=normaliser,
         allocation=allocation,
+        compensation=compensation,
         round_to=round_to,
         min_keep=min_keep,
         structures=None if structures is None else tuple(structures),
@@ -94,7 +112,8 @@ def prune(
         ratios=dict(ratios or {}),
         seed=seed,
     )
-    settings = Settings(_path(output), force, verify, benchmark, dry_run, progress)
+    wanted = Wanted(calib, calib_samples, preprocess, memory)
+    settings = Settings(_path(output), force, verify, benchmark, dry_run, progress, wanted)
     return _result(run_pipeline(model, options, settings))
 
 
@@ -103,6 +122,8 @@ def apply(
     model: Any,
     *,
     output: str | os.PathLike[str] | None = None,
+    calib: Any = None,
+    repair: bool = True,
     force: bool = False,
     verify: bool = True,
     benchmark: bool = False,
@@ -111,10 +132,19 @@ def apply(
 ) -> Result:
     """Repeat a plan exactly, on the same model or on a fine-tuned twin of the same structure.
 
+    Args:
+        plan: a plan or the path of one.
+        model: see `prune`.
+        output: where to write the pruned model.
+        calib: inputs for the repair instead of those the plan names.
+        repair: repair the remaining weights as the plan says.
+        force, verify, benchmark, progress: see `prune`.
+        seed: of everything random that the plan does not fix.
+
     Raises:
         PlanError: the plan does not fit the model.
     """
-    settings = Settings(_path(output), force, verify, benchmark, False, progress)
+    settings = Settings(_path(output), force, verify, benchmark, False, progress, Wanted(calib), repair)
     return _result(run_plan(model, plan if isinstance(plan, Plan) else read_plan(plan), settings, seed))
 
 

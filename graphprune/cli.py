@@ -6,6 +6,7 @@ Exit codes: 0 done, 2 bad input or usage, 3 verification failed, 4 target not re
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -72,8 +73,10 @@ def cli() -> None:
     \b
     graphprune model.onnx --ratio 0.5              remove half of every prunable dimension
     graphprune model.onnx --target macs=0.5        remove as little as halves the multiply-adds
+    graphprune model.onnx --target macs=0.5 --calib inputs.npz      and lose as little accuracy as can be
     graphprune inspect model.onnx                  what can be cut, what not and why
     graphprune apply plan.json tuned.onnx          repeat a plan exactly
+    graphprune recipes                             the methods, and what each needs
 
     `graphprune prune --help` lists all options of the main command.
     """  # noqa: D301  (click wants a real backspace)
@@ -136,13 +139,26 @@ def _output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--target", multiple=True, metavar="T", help="macs=0.5, params=1.2M, size=8MB: what may be left."
 )
 @click.option(
-    "--criterion", default="l2-group", show_default=True, help="How slots are scored: l2-group, l1, random."
+    "--calib",
+    metavar="DATA",
+    help="Inputs to learn from, no labels: .npz, .npy, a folder of them or of images, module:function, noise.",
 )
+@click.option("--calib-samples", type=int, metavar="N", help="Use at most this many of them.")
 @click.option(
-    "--allocation",
-    default="uniform",
-    show_default=True,
-    help="uniform, or global: one ranking for all groups.",
+    "--preprocess", default="", metavar="STEPS", help="For images: resize=256,crop=224,mean=0.5,std=0.5, ..."
+)
+@click.option("--recipe", default="", metavar="NAME", help="Which method: see `graphprune recipes` [auto].")
+@click.option(
+    "--criterion", default="", metavar="PASS", help="How slots are scored, instead of the recipe's."
+)
+@click.option("--reducer", default="", metavar="PASS", help="How the scores of a slot's weights become one.")
+@click.option(
+    "--normaliser", default="", metavar="PASS", help="How scores are made comparable between groups."
+)
+@click.option("--allocation", default="", metavar="PASS", help="How many slots each group keeps.")
+@click.option("--compensation", default="", metavar="PASS", help="How the remaining weights are repaired.")
+@click.option(
+    "--memory", default="4GB", show_default=True, metavar="SIZE", help="Of activations and statistics."
 )
 @click.option(
     "--round-to",
@@ -190,6 +206,7 @@ def _output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
     """Prune MODEL: remove the slots that matter least, and prove the result."""
     from graphprune.decide import Options, parse_targets
+    from graphprune.inputs import Wanted
     from graphprune.pipeline import Settings, run_pipeline
 
     targets = parse_targets(_listed(given["target"]))
@@ -197,8 +214,12 @@ def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
     options = Options(
         ratio=0.5 if ratio is None and not targets else ratio,
         targets=targets,
+        recipe=given["recipe"],
         criterion=given["criterion"],
+        reducer=given["reducer"],
+        normaliser=given["normaliser"],
         allocation=given["allocation"],
+        compensation=given["compensation"],
         round_to=given["round_to"],
         min_keep=given["min_keep"],
         structures=_kinds(given["structures"]),
@@ -216,6 +237,7 @@ def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
             not given["no_benchmark"],
             given["dry_run"],
             say,
+            Wanted(given["calib"], given["calib_samples"], given["preprocess"], _bytes(given["memory"])),
         )
         run = run_pipeline(model, options, settings)
     if given["plan_file"]:
@@ -226,9 +248,12 @@ def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
 @cli.command()
 @click.argument("plan", type=click.Path(path_type=Path))
 @click.argument("model", type=click.Path(path_type=Path))
+@click.option("--calib", metavar="DATA", help="Inputs for the repair, instead of those the plan names.")
+@click.option("--no-repair", is_flag=True, help="Cut only, even if the plan was made with a repair.")
 @_output_options
 def apply(plan: Path, model: Path, **given: Any) -> None:
     """Repeat PLAN exactly on MODEL, which may be a fine-tuned twin of the model it was made for."""
+    from graphprune.inputs import Wanted
     from graphprune.pipeline import Settings, run_plan
     from graphprune.plan import read_plan
 
@@ -241,6 +266,8 @@ def apply(plan: Path, model: Path, **given: Any) -> None:
             not given["no_benchmark"],
             False,
             say,
+            Wanted(given["calib"]),
+            not given["no_repair"],
         )
         run = run_plan(model, read_plan(plan), settings, given["seed"])
     _show(run, given)
@@ -269,11 +296,38 @@ def inspect(model: Path, everything: bool, structures: str | None, json_file: st
         show_inspection(analysis, reasons, Console(), limit=None if everything else 40)
 
 
+@cli.command()
+@click.argument("name", required=False)
+@click.option("--json", "json_file", metavar="FILE", help="Write the list as JSON; - for standard output.")
+def recipes(name: str | None, json_file: str | None) -> None:
+    """List the recipes with what each needs, or describe the one called NAME."""
+    from rich.console import Console
+
+    from graphprune.report.recipes import recipes_as_data, show_recipes
+
+    data = recipes_as_data(name)
+    if json_file:
+        _write_text(json_file, json.dumps(data, indent=1) + "\n")
+    if json_file != "-":
+        show_recipes(data, Console())
+
+
 # -- helpers ------------------------------------------------------------------------------------
 
 
 def _beside(model: Path) -> Path:
     return model.with_name(f"{model.stem}.pruned.onnx")
+
+
+def _bytes(text: str) -> int:
+    """A size such as 512MB or 4GB in bytes."""
+    found = re.fullmatch(r"([0-9.]+)\s*([KMG]?)I?B?", str(text).strip().upper())
+    try:
+        if found is None:
+            raise ValueError
+        return int(float(found[1]) * {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}[found[2]])
+    except ValueError:
+        raise UsageError(f"cannot read the size {text!r}: write for example 512MB or 4GB") from None
 
 
 def _listed(values: Any) -> list[str]:
@@ -349,6 +403,9 @@ def _progress(given: dict[str, Any]) -> Iterator[Callable[[str], None]]:
     with console.status("") as status:
 
         def say(stage: str) -> None:
+            if started and stage.partition(" ")[0] == started[-1][0]:
+                status.update(stage)  # the same stage, further on
+                return
             finish()
             started.append((stage, time.perf_counter()))
             status.update(stage)

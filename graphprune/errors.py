@@ -4,6 +4,7 @@
     ├── UsageError             a wrong argument or option (2)
     ├── ModelError             the input cannot be read or is not a valid model (2)
     ├── PlanError              a plan file is broken or does not fit this model (2)
+    ├── CalibrationError       calibration inputs cannot be read or do not fit the model (2)
     ├── OutputError            the result cannot be written where it was asked for (2)
     ├── RuntimeMissingError    ONNX Runtime is not installed (2)
     ├── VerificationError      the pruned model is not the masked original (3); nothing was written
@@ -30,6 +31,10 @@ class ModelError(GraphPruneError):
 
 class PlanError(GraphPruneError):
     """A plan file is broken or does not fit this model."""
+
+
+class CalibrationError(GraphPruneError):
+    """Calibration inputs cannot be read, or do not fit the model's inputs."""
 
 
 class OutputError(GraphPruneError):

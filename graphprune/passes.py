@@ -1,26 +1,55 @@
-"""Passes: the criteria and allocations that can be swapped, found by name.
+"""Passes: the parts that can be swapped, and recipes that name a whole set of them.
 
-Every distribution offers one table under the entry-point group `graphprune.passes`; the shipped passes
-are registered in the same way as anybody else's. See passes/README.md for how to write one.
+Every distribution offers one table under the entry-point group `graphprune.passes` and one under
+`graphprune.recipes`; the shipped ones are registered in the same way as anybody else's. See passes/README.md
+for how to write one.
+
+    criterion     problem -> a score for every slot, or for every slot in every member
+    reducer       the scores of a slot's members -> one score
+    normaliser    scores -> scores that can be compared between groups
+    allocation    scores and a share to remove -> how many slots every group keeps
+    compensation  kept slots -> new values for the weights that remain
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
-from graphprune.analysis import Analysis, Group
+from graphprune.analysis import Analysis, CostModel, Group
 from graphprune.analysis.weights import real_values
+from graphprune.dims import Keeps
 from graphprune.errors import UsageError
+from graphprune.statistics import Statistics
 
-Scores = Mapping[int, NDArray[np.float64]]
+Floats = NDArray[np.float64]
+Kind = Literal["criterion", "reducer", "normaliser", "allocation", "compensation"]
+
+Scores = Mapping[int, Floats]
 """For every group (by atom id) a score for each slot, shape `(*outer sizes, size)`; higher is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberScore:
+    """What one weight says of the slots of a group.
+
+    Attributes:
+        values: shape of the group's scores.
+        role: "producer" makes the slots, "parameter" scales or shifts them, "consumer" reads them.
+    """
+
+    values: Floats
+    role: Literal["producer", "parameter", "consumer"]
+
+
+MemberScores = Mapping[int, Sequence[MemberScore]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +60,27 @@ class ScoringProblem:
         analysis: the analysed model, weights included (`weight_array`).
         groups: the groups to score.
         seed: of everything random.
+        observed: statistics of the activations; None where there are no calibration inputs.
     """
 
     analysis: Analysis
     groups: tuple[Group, ...]
     seed: int
+    observed: Statistics | None = None
+
+    @property
+    def statistics(self) -> Statistics:
+        """Statistics of the activations.
+
+        Raises:
+            UsageError: there are no calibration inputs.
+        """
+        if self.observed is None:
+            raise UsageError(
+                "this pass needs activations, but the model cannot be run: choose one that needs weights "
+                "only, for example --recipe depgraph"
+            )
+        return self.observed
 
     def weight_array(self, name: str) -> NDArray[np.generic]:
         """The real numbers of a weight, read when asked for."""
@@ -54,26 +99,143 @@ class AllocationProblem:
         groups: the groups to cut.
         scores: of every slot, comparable between groups.
         floors: smallest number of slots each group keeps, by atom id.
+        costs: the cost polynomial of the model.
+        measure: what is to be saved: "macs", "params", "size", or "both" (the first two alike).
+        step: kept channels and neurons will be rounded up to a multiple of this.
+        scoring: what the criterion saw.
     """
 
     groups: tuple[Group, ...]
     scores: Scores
     floors: Mapping[int, int]
+    costs: CostModel
+    measure: str
+    step: int
+    scoring: ScoringProblem
 
 
-Criterion = Callable[[ScoringProblem], Scores]
+@dataclass(frozen=True, slots=True)
+class CompensationProblem:
+    """What a compensation sees.
+
+    Attributes:
+        model: the normalised model, every linear operator with a bias, dense weights.
+        analysis: of that model.
+        keeps: kept slots by atom id.
+        batches: calibration inputs.
+        budget: bytes of activations to hold in memory.
+        seed: of everything random.
+        say: told how much is done, of how much.
+    """
+
+    model: ir.Model
+    analysis: Analysis
+    keeps: Keeps
+    batches: Sequence[Mapping[str, NDArray[Any]]]
+    budget: int
+    seed: int
+    say: Callable[[int, int], None] = lambda done, total: None
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What became of one linear operator.
+
+    Attributes:
+        node: its name.
+        columns, kept: input columns before and after.
+        rows: rows it was fitted on.
+        before, after: share of the variance of its output that is lost, without and with the repair.
+        damping: that was chosen; infinity if its weight was left alone.
+        note: why nothing was done, or "".
+    """
+
+    node: str
+    columns: int
+    kept: int
+    rows: int
+    before: float
+    after: float
+    damping: float
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Repair:
+    """New values of weights, at their original shapes, and a line on each operator."""
+
+    weights: dict[str, NDArray[Any]] = field(default_factory=dict)
+    operators: list[Repaired] = field(default_factory=list)
+
+
+Criterion = Callable[[ScoringProblem], Scores | MemberScores]
+Reducer = Callable[[Sequence[MemberScore]], Floats]
+Normaliser = Callable[[ScoringProblem, Scores], Scores]
 Allocation = Callable[[AllocationProblem, float], dict[int, int]]
 """From a share of slots to remove, in [0, 1], to the number of slots each group keeps."""
+Compensation = Callable[[CompensationProblem], Repair]
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One swappable part: its kind, the name users call it by, and what it does."""
+    """One swappable part: its kind, the name users call it by, and what it does.
 
-    kind: Literal["criterion", "allocation"]
+    Attributes:
+        kind: what it is swapped for.
+        name: what users call it.
+        run: see the types above.
+        summary: one line for lists.
+        needs: "inputs" if it looks at activations.
+    """
+
+    kind: Kind
     name: str
     run: Callable[..., Any]
     summary: str
+    needs: Literal["weights", "inputs"] = "weights"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A named choice of one part for each stage.
+
+    Attributes:
+        name: what users call it.
+        criterion, reducer, normaliser, allocation, compensation: names of passes.
+        paper: where the method is from.
+        follows: True if it follows the paper, False if it is adapted.
+        summary: one line for lists.
+        structures: kinds of groups it cuts; None for all exact ones.
+        options: other values for options, by name.
+    """
+
+    name: str
+    criterion: str
+    reducer: str
+    normaliser: str
+    allocation: str
+    compensation: str
+    paper: str
+    follows: bool
+    summary: str
+    structures: tuple[str, ...] | None = None
+    noise: str = "auto"
+
+    @property
+    def parts(self) -> tuple[tuple[Kind, str], ...]:
+        """Its passes by kind."""
+        return (
+            ("criterion", self.criterion),
+            ("reducer", self.reducer),
+            ("normaliser", self.normaliser),
+            ("allocation", self.allocation),
+            ("compensation", self.compensation),
+        )
+
+    @property
+    def needs(self) -> str:
+        """ "inputs" if any of its passes looks at activations."""
+        return "inputs" if any(find_pass(k, n).needs == "inputs" for k, n in self.parts) else "weights"
 
 
 @functools.cache
@@ -83,14 +245,27 @@ def all_passes() -> Mapping[tuple[str, str], Pass]:
     Raises:
         UsageError: two distributions offer the same name.
     """
-    found: dict[tuple[str, str], tuple[Pass, str]] = {}
-    for entry in entry_points(group="graphprune.passes"):
+    return _offered("graphprune.passes", lambda p: (p.kind, p.name))
+
+
+@functools.cache
+def all_recipes() -> Mapping[tuple[str, str], Recipe]:
+    """Every installed recipe, by ("recipe", name).
+
+    Raises:
+        UsageError: two distributions offer the same name.
+    """
+    return _offered("graphprune.recipes", lambda r: ("recipe", r.name))
+
+
+def _offered(group: str, key_of: Callable[[Any], tuple[str, str]]) -> Mapping[tuple[str, str], Any]:
+    found: dict[tuple[str, str], tuple[Any, str]] = {}
+    for entry in entry_points(group=group):
         for offered in entry.load():
-            key = (offered.kind, offered.name)
+            key = key_of(offered)
             if key in found:
                 raise UsageError(
-                    f"{offered.kind} {offered.name!r} is offered by both {found[key][1]} and {entry.value}: "
-                    "uninstall one"
+                    f"{key[0]} {key[1]!r} is offered by both {found[key][1]} and {entry.value}: uninstall one"
                 )
             found[key] = (offered, entry.value)
     return {key: offered for key, (offered, _) in found.items()}
@@ -102,8 +277,20 @@ def find_pass(kind: str, name: str) -> Pass:
     Raises:
         UsageError: there is none; names those there are.
     """
-    passes = all_passes()
-    if (kind, name) not in passes:
-        known = ", ".join(sorted(n for k, n in passes if k == kind)) or "none is installed"
+    return _find(all_passes(), kind, name)
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        UsageError: there is none; names those there are.
+    """
+    return _find(all_recipes(), "recipe", name)
+
+
+def _find(offered: Mapping[tuple[str, str], Any], kind: str, name: str) -> Any:
+    if (kind, name) not in offered:
+        known = ", ".join(sorted(n for k, n in offered if k == kind)) or "none is installed"
         raise UsageError(f"unknown {kind} {name!r}: choose from {known}")
-    return passes[kind, name]
+    return offered[kind, name]

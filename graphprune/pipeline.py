@@ -10,7 +10,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,21 @@ import onnx_ir as ir
 
 from graphprune.analysis import Analysis, analyse_model
 from graphprune.analysis.cost import CostModel
-from graphprune.decide import Decision, Options, decide
-from graphprune.decide.candidates import Candidates
+from graphprune.compensate import with_weights
+from graphprune.decide import Candidates, Decision, Options, candidates_for, choose_parts, decide
 from graphprune.errors import ModelError, RuntimeMissingError, VerificationError
+from graphprune.inputs import Inputs, Wanted, prepare_inputs, single_threaded
 from graphprune.load import Source, check_output, load, save
 from graphprune.normalise import normalise, reshare
-from graphprune.plan import Plan, keeps_of, make_plan
+from graphprune.passes import Repair
+from graphprune.plan import Plan, fingerprint, keeps_of, make_plan
 from graphprune.rewrite import rewrite
 from graphprune.runtime.environment import environment
 from graphprune.runtime.latency import interleaved, median
 from graphprune.runtime.ort import onnxruntime
 from graphprune.runtime.record import record
 from graphprune.runtime.session import open_session
+from graphprune.statistics import drop_zero_biases
 from graphprune.validate import (
     Equivalence,
     Fidelity,
@@ -42,7 +45,19 @@ from graphprune.validate import (
 from graphprune.validate.compare import Outputs
 from graphprune.validate.equivalence import run_all, test_feeds
 
-STAGES = ("load", "normalise", "analyse", "score", "allocate", "rewrite", "validate", "benchmark", "write")
+STAGES = (
+    "load",
+    "normalise",
+    "analyse",
+    "calibrate",
+    "score",
+    "allocate",
+    "repair",
+    "rewrite",
+    "validate",
+    "benchmark",
+    "write",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +69,10 @@ class Settings:
         force: overwrite the input if the output is the same file.
         verify: run mask equivalence and fidelity.
         benchmark: measure latency.
-        dry_run: stop after the decision.
+        dry_run: find out everything, but write no model.
         progress: told the name of each stage as it starts.
+        wanted: inputs to learn from.
+        repair: repair what is left, where a plan says how.
     """
 
     output: Path | None = None
@@ -64,6 +81,8 @@ class Settings:
     benchmark: bool = True
     dry_run: bool = False
     progress: Callable[[str], None] = lambda _: None
+    wanted: Wanted = Wanted()
+    repair: bool = True
 
 
 @dataclass(slots=True)
@@ -81,6 +100,9 @@ class Run:
     fidelity: tuple[Fidelity, ...] = ()
     latency_ms: dict[str, float] = field(default_factory=dict)
     size_bytes: int | None = None
+    inputs: Inputs | None = None
+    repair: Repair = field(default_factory=Repair)
+    judged_on: str = "random inputs"
     warnings: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -125,27 +147,79 @@ def run_pipeline(what: Any, options: Options, settings: Settings) -> Run:
     """
     clock = _Clock(settings.progress)
     source, normal, analysis = _analysed(what, options.seed, settings, clock)
+    structure = fingerprint(analysis.facts)
     overhead = max(0, source.size_bytes - CostModel(analysis).cost().weight_bytes)
-    decision = decide(analysis, options, overhead, clock.start)
+    parts = choose_parts(options, analysis.recording.method == "run")
+    inputs = None
+    if parts.needs_inputs:
+        _check_something_to_cut(analysis, candidates_for(analysis, options))
+        inputs = _prepared(normal, analysis, settings, options.seed, clock)
+        normal, analysis = inputs.model, inputs.analysis
+    with single_threaded():
+        decision = decide(
+            analysis, options, overhead, clock.start, None if inputs is None else inputs.statistics
+        )
     _check_something_to_cut(analysis, decision.candidates)
-    plan = make_plan(analysis, decision, options, environment().packages)
-    return _carry_out(Run(source, settings, normal, analysis, decision, plan), clock, options.seed)
+    plan = make_plan(
+        analysis,
+        decision,
+        options,
+        environment().packages,
+        structure,
+        None if inputs is None else settings.wanted.as_data,
+    )
+    run = Run(source, settings, normal, analysis, decision, plan, inputs=inputs)
+    _repair(run, parts.compensation, options.seed, clock)
+    return _carry_out(run, clock, options.seed)
+
+
+def _prepared(normal: ir.Model, analysis: Analysis, settings: Settings, seed: int, clock: _Clock) -> Inputs:
+    clock.start("calibrate")
+    return prepare_inputs(normal, analysis, settings.wanted, seed)
+
+
+def _repair(run: Run, compensation: str, seed: int, clock: _Clock) -> None:
+    """Give the weights that remain new values."""
+    inputs = run.inputs
+    if inputs is None or not run.decision.keeps or compensation == "none":
+        return
+    clock.start("repair")
+    memory = run.settings.wanted.memory
+    run.repair = inputs.repair(run.decision.keeps, compensation, memory, seed, run.settings.progress)
+    run.normal = with_weights(run.normal, run.repair.weights)
+    run.warnings += inputs.warnings(run.repair)
 
 
 def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:
     """Prune a model exactly as a plan says.
 
+    Where the plan was made with a repair, that is repeated too, on the inputs the plan names or on others that
+    are given.
+
     Raises:
         PlanError: the plan does not fit the model.
+        CalibrationError: the inputs it names are not there any more.
     """
     clock = _Clock(settings.progress)
     source, normal, analysis = _analysed(what, seed, settings, clock)
     keeps = keeps_of(plan, analysis)
+    inputs = None
+    repair = plan.repair if settings.repair and analysis.recording.method == "run" else {}
+    if repair:
+        if settings.wanted.calibration is None:
+            named = {k: v for k, v in repair.items() if k in ("calibration", "samples", "preprocessing")}
+            settings = replace(settings, wanted=replace(settings.wanted, **named))
+        seed = int(repair.get("seed", seed))
+        inputs = _prepared(normal, analysis, settings, seed, clock)
+        normal, analysis = inputs.model, inputs.analysis
+        keeps = keeps_of(replace(plan, fingerprint=fingerprint(analysis.facts)), analysis)
     costs = CostModel(analysis)
     after = costs.cost({a: s.count for a, s in keeps.items()})
     groups = tuple(g for g in analysis.groups if g.atom in keeps)
     decision = Decision(keeps, Candidates(groups, plan.reasons), {}, 0.0, costs.cost(), after)
-    return _carry_out(Run(source, settings, normal, analysis, decision, plan), clock, seed)
+    run = Run(source, settings, normal, analysis, decision, plan, inputs=inputs)
+    _repair(run, str(repair.get("compensation", "none")), seed, clock)
+    return _carry_out(run, clock, seed)
 
 
 def _analysed(what: Any, seed: int, settings: Settings, clock: _Clock) -> tuple[Source, ir.Model, Analysis]:
@@ -182,12 +256,14 @@ def _carry_out(run: Run, clock: _Clock, seed: int) -> Run:
     """Rewrite, validate, benchmark, write."""
     settings = run.settings
     run.warnings += list(run.source.notes)
-    if settings.dry_run:
+    if settings.dry_run and run.inputs is None:
         clock.stop()
         run.seconds = clock.seconds
         return run
     clock.start("rewrite")
     pruned = rewrite(run.normal, run.analysis, run.decision.keeps)
+    if run.inputs is not None:
+        drop_zero_biases(pruned, run.inputs.opened)
     reshare(pruned)
     run.pruned = pruned
     if broken := check_contract(run.source.model, pruned):
@@ -200,10 +276,10 @@ def _carry_out(run: Run, clock: _Clock, seed: int) -> Run:
         if settings.verify:
             clock.start("validate")
             _validate(run, trial, seed)
-        if settings.benchmark:
+        if settings.benchmark and not settings.dry_run:
             clock.start("benchmark")
             _benchmark(run, trial)
-        if settings.output is not None:
+        if settings.output is not None and not settings.dry_run:
             clock.start("write")
             run.size_bytes = save(pruned, settings.output, source=run.source, force=settings.force)
     clock.stop()
@@ -216,11 +292,13 @@ def _carry_out(run: Run, clock: _Clock, seed: int) -> Run:
 
 def _validate(run: Run, trial: Path, seed: int) -> None:
     assert run.pruned is not None
-    _check_by_onnx(run, trial)
+    if not run.settings.dry_run:
+        _check_by_onnx(run, trial)
     reference = _reference(run, seed)
-    run.equivalence = check_equivalence(
-        run.normal, run.analysis, run.decision.keeps, run.pruned, seed=seed, reference=reference
-    )
+    if not run.settings.dry_run:
+        run.equivalence = check_equivalence(
+            run.normal, run.analysis, run.decision.keeps, run.pruned, seed=seed, reference=reference
+        )
     if run.equivalence.failed:
         e = run.equivalence
         what = e.note or f'output "{e.output}" differs by {e.error:.2g} (allowed {e.tolerance:.2g})'
@@ -229,9 +307,14 @@ def _validate(run: Run, trial: Path, seed: int) -> None:
             "This is a fault of graphprune: please report it with the plan (--dry-run --plan FILE); "
             "--exclude can leave the layer concerned alone"
         )
-    if run.equivalence.status == "not checked":
+    if run.equivalence.status == "not checked" and not run.settings.dry_run:
         run.warnings.append(f"mask equivalence was not checked: {run.equivalence.note}")
-    if reference is not None:
+    if run.inputs is not None and not run.inputs.calibration.synthetic:
+        with contextlib.suppress(ModelError):
+            before = run_all(run.source.model, run.inputs.judges, optimise=True)
+            run.fidelity = measure_fidelity(before, run_all(run.pruned, run.inputs.judges, optimise=True))
+            run.judged_on = run.inputs.judged_on
+    elif reference is not None:
         with contextlib.suppress(ModelError):
             after = run_all(run.pruned, test_feeds(run.normal, run.analysis, seed))
             run.fidelity = measure_fidelity(reference, after)

@@ -30,6 +30,15 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Saving:
+    """What a cut saves: multiply-adds of one sample, parameters, bytes of weights."""
+
+    macs: float
+    params: float
+    weight_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
 class Monomial:
     """`factor` times the product of the sizes of `dims`."""
 
@@ -49,6 +58,7 @@ class CostModel:
         ]
         self._nodes = list(_products(analysis.facts.nodes, analysis, 1))
         self._batch = analysis.batch
+        self._terms: dict[int, tuple[list[Monomial], list[tuple[int, tuple[Dim, ...]]]]] = {}
 
     def cost(self, counts: Mapping[int, int] | None = None) -> Cost:
         """The cost when atom `a` keeps `counts[a]` slots; atoms that are missing keep all."""
@@ -65,6 +75,33 @@ class CostModel:
             weight_bits += bits * elements
         macs = sum(m.factor * math.prod(size(d) for d in m.dims) for _, m in self._nodes)
         return Cost(params, macs // self._batch, weight_bits // 8)
+
+    def saving(self, atom: int, less: int, counts: Mapping[int, int]) -> Saving:
+        """What is saved when one atom keeps `less` slots fewer than in `counts`, all others staying."""
+        before, after = Sizes(counts), Sizes({**counts, atom: counts[atom] - less})
+        macs = params = bits = 0
+        for monomial in self._touched(atom)[0]:
+            macs += monomial.factor * (
+                math.prod(before(d) for d in monomial.dims) - math.prod(after(d) for d in monomial.dims)
+            )
+        for width, dims in self._touched(atom)[1]:
+            elements = math.prod(before(d) for d in dims) - math.prod(after(d) for d in dims)
+            params += elements
+            bits += width * elements
+        return Saving(macs / self._batch, params, bits / 8)
+
+    def _touched(self, atom: int) -> tuple[list[Monomial], list[tuple[int, tuple[Dim, ...]]]]:
+        """The terms of the polynomial that mention an atom."""
+        if atom not in self._terms:
+            nodes = [m for _, m in self._nodes if any(atom in d.atoms for d in m.dims)]
+            seen: set[tuple[str, tuple[Dim, ...]]] = set()
+            weights = []
+            for origin, bits, dims in self._weights:
+                if any(atom in d.atoms for d in dims) and (origin, dims) not in seen:
+                    seen.add((origin, dims))
+                    weights.append((bits, dims))
+            self._terms[atom] = (nodes, weights)
+        return self._terms[atom]
 
     def macs_by_node(self, counts: Mapping[int, int] | None = None) -> dict[str, int]:
         """Multiply-adds of every node that has any."""

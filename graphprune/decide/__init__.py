@@ -2,6 +2,18 @@
 
 from graphprune.decide.budget import Target, parse_targets
 from graphprune.decide.candidates import Candidates, choose_candidates
-from graphprune.decide.decision import Decision, Options, decide
+from graphprune.decide.decision import Decision, Options, candidates_for, decide
+from graphprune.decide.parts import Parts, choose_parts
 
-__all__ = ["Candidates", "Decision", "Options", "Target", "choose_candidates", "decide", "parse_targets"]
+__all__ = [
+    "Candidates",
+    "Decision",
+    "Options",
+    "Parts",
+    "Target",
+    "candidates_for",
+    "choose_candidates",
+    "choose_parts",
+    "decide",
+    "parse_targets",
+]

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from graphprune.analysis import Analysis, Cost, CostModel, Group
 from graphprune.decide.budget import Target, solve
 from graphprune.decide.candidates import BLOCKS, Candidates, choose_candidates
+from graphprune.decide.parts import Parts, choose_parts, structures_of
 from graphprune.dims import Slots
 from graphprune.errors import UsageError
 from graphprune.passes import AllocationProblem, Scores, ScoringProblem, find_pass
+from graphprune.statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,8 @@ class Options:
     Attributes:
         ratio: share of slots to remove from each group, in (0, 1); None if targets decide.
         targets: budgets to meet.
-        criterion: name of the pass that scores slots.
-        allocation: name of the pass that decides how many slots each group keeps.
+        recipe: name of a set of parts; "" for "auto", or for "plain" where a part is named.
+        criterion, reducer, normaliser, allocation, compensation: names of passes instead of the recipe's; "".
         round_to: kept channels and neurons are rounded up to a multiple of this.
         min_keep: smallest share of slots a group keeps when targets or a global ranking decide.
         structures: kinds of groups that may be cut; None for all exact ones.
@@ -36,8 +38,12 @@ class Options:
 
     ratio: float | None = 0.5
     targets: tuple[Target, ...] = ()
-    criterion: str = "l2-group"
-    allocation: str = "uniform"
+    recipe: str = ""
+    criterion: str = ""
+    reducer: str = ""
+    normaliser: str = ""
+    allocation: str = ""
+    compensation: str = ""
     round_to: int = 1
     min_keep: float = 0.1
     structures: tuple[str, ...] | None = None
@@ -68,6 +74,7 @@ class Decision:
         keeps: kept slots by atom id.
         candidates: the groups that could be cut and why others cannot.
         scores: of every slot, by atom id.
+        parts: the passes that decided.
         share: the share of slots the allocation was asked to remove.
         before, after: cost of the model.
         notes: what the user should know about the decision.
@@ -80,10 +87,26 @@ class Decision:
     before: Cost
     after: Cost
     notes: tuple[str, ...] = ()
+    parts: Parts | None = None
+
+
+def candidates_for(analysis: Analysis, options: Options) -> Candidates:
+    """The groups that options allow to be cut.
+
+    Raises:
+        UsageError: an unknown structure, or a pattern that matches nothing.
+    """
+    return choose_candidates(
+        analysis, structures=structures_of(options), only=options.only, exclude=options.exclude
+    )
 
 
 def decide(
-    analysis: Analysis, options: Options, overhead_bytes: int = 0, say: Callable[[str], None] = lambda _: None
+    analysis: Analysis,
+    options: Options,
+    overhead_bytes: int = 0,
+    say: Callable[[str], None] = lambda _: None,
+    observed: Statistics | None = None,
 ) -> Decision:
     """Decide which slots to keep.
 
@@ -92,28 +115,30 @@ def decide(
         options: what was asked for.
         overhead_bytes: bytes of the file that are not weights, for size targets.
         say: told the name of each stage as it starts.
+        observed: statistics of the activations, if there are calibration inputs.
 
     Raises:
         UsageError: a pattern or a pass that does not exist.
         TargetError: a budget that cannot be met.
     """
     say("score")
-    candidates = choose_candidates(
-        analysis, structures=options.structures, only=options.only, exclude=options.exclude
-    )
+    candidates = candidates_for(analysis, options)
     groups = candidates.groups
     own = _own_ratios(analysis, groups, options.ratios)
-    scores = find_pass("criterion", options.criterion).run(ScoringProblem(analysis, groups, options.seed))
+    parts = choose_parts(options, observed is not None)
+    scoring = ScoringProblem(analysis, groups, options.seed, observed)
+    scores = parts.scores(scoring) if groups else {}
     say("allocate")
     costs = CostModel(analysis)
     before = costs.cost()
     if not groups:
-        return Decision({}, candidates, {}, 0.0, before, before)
+        return Decision({}, candidates, {}, 0.0, before, before, parts=parts)
     floors = {g.atom: max(1, int(np.ceil(g.size * options.min_keep))) for g in groups}
-    if options.allocation == "uniform" and options.ratio is not None:
+    if parts.allocation == "uniform" and options.ratio is not None:
         floors = {g.atom: 1 for g in groups}
-    allocate = find_pass("allocation", options.allocation).run
-    problem = AllocationProblem(groups, scores, floors)
+    allocate = find_pass("allocation", parts.allocation).run
+    measure = options.targets[0].measure if options.targets else "both"
+    problem = AllocationProblem(groups, scores, floors, costs, measure, options.round_to, scoring)
 
     def counts_at(share: float) -> dict[int, int]:
         counts = allocate(problem, share)
@@ -131,7 +156,8 @@ def decide(
         if counts[g.atom] < g.size
     }
     after = costs.cost({a: s.count for a, s in keeps.items()})
-    return Decision(keeps, candidates, scores, share, before, after, _notes(groups, counts, options))
+    notes = (*_notes(groups, counts, options), *_collapses(groups, counts, parts))
+    return Decision(keeps, candidates, scores, share, before, after, notes, parts)
 
 
 def _own_ratios(
@@ -175,3 +201,16 @@ def _notes(groups: tuple[Group, ...], counts: Mapping[int, int], options: Option
     if not whole:
         return ()
     return (f"{len(whole)} of {len(groups)} groups are kept whole because of --round-to {options.round_to}",)
+
+
+def _collapses(groups: tuple[Group, ...], counts: Mapping[int, int], parts: Parts) -> tuple[str, ...]:
+    """Groups of which a ranking left next to nothing: the network may be cut in two there."""
+    lost = [g for g in groups if g.size >= 8 and counts[g.atom] <= 0.1 * g.size]
+    if not lost or parts.allocation == "uniform":
+        return ()
+    worst = min(lost, key=lambda g: counts[g.atom] / g.size)
+    return (
+        f"layer collapse: {len(lost)} of {len(groups)} groups keep a tenth or less, the worst is "
+        f'"{worst.key}" with {counts[worst.atom]} of {worst.size}; use a normaliser (--normaliser mean) or a '
+        "higher --min-keep",
+    )

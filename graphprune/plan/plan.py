@@ -49,6 +49,7 @@ class Plan:
         reasons: why the other groups are left alone, by key.
         options: what was asked for.
         versions: of graphprune and what it stands on.
+        repair: how the remaining weights were repaired: compensation, inputs, seed; empty if they were not.
     """
 
     fingerprint: str
@@ -56,6 +57,7 @@ class Plan:
     reasons: Mapping[str, str]
     options: Mapping[str, Any]
     versions: Mapping[str, str]
+    repair: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     def to_json(self) -> str:
@@ -63,8 +65,24 @@ class Plan:
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
 
-def make_plan(analysis: Analysis, decision: Decision, options: Options, versions: Mapping[str, str]) -> Plan:
-    """The plan that repeats a decision."""
+def make_plan(
+    analysis: Analysis,
+    decision: Decision,
+    options: Options,
+    versions: Mapping[str, str],
+    structure: str = "",
+    inputs: Mapping[str, Any] | None = None,
+) -> Plan:
+    """The plan that repeats a decision.
+
+    Args:
+        analysis: the analysis the decision was made on.
+        decision: which slots to keep.
+        options: what was asked for.
+        versions: of graphprune and what it stands on.
+        structure: fingerprint of the model; of the analysed one by default.
+        inputs: the calibration inputs that a repair was made with.
+    """
     groups: dict[str, PlannedGroup] = {}
     for atom, slots in decision.keeps.items():
         group = analysis.by_atom[atom]
@@ -76,9 +94,15 @@ def make_plan(analysis: Analysis, decision: Decision, options: Options, versions
             tuple(_name(analysis, o) for o in slots.outer),
             scores,
         )
-    asked = {k: v for k, v in asdict(options).items() if v not in (None, (), {})}
+    asked = {k: v for k, v in asdict(options).items() if v not in (None, (), {}, "")}
     asked["targets"] = [t.text for t in options.targets]
-    return Plan(fingerprint(analysis.facts), groups, dict(decision.candidates.reasons), asked, dict(versions))
+    return Plan(
+        structure or fingerprint(analysis.facts),
+        groups,
+        dict(decision.candidates.reasons),
+        asked,
+        dict(versions),
+    )
 
 
 def _name(analysis: Analysis, atom: int) -> str:
@@ -132,6 +156,7 @@ def parse_plan(data: Any, where: str) -> Plan:
         data.get("reasons", {}),
         data.get("options", {}),
         data.get("versions", {}),
+        data.get("repair") or {},
     )
 
 

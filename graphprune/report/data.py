@@ -29,6 +29,7 @@ def make_report(run: Run) -> dict[str, Any]:
         "asked": dict(run.plan.options),
         "before": _figures(run.decision.before, run.source.size_bytes, run.latency_ms.get("before")),
         "after": _figures(run.decision.after, run.size_bytes, run.latency_ms.get("after")),
+        "method": _method(run),
         "groups": [
             {
                 "key": g.key,
@@ -43,10 +44,40 @@ def make_report(run: Run) -> dict[str, Any]:
         "reached": reached(run.analysis),
         "equivalence": asdict(run.equivalence),
         "fidelity": [asdict(f) for f in run.fidelity],
-        "warnings": [*run.warnings, *run.decision.notes],
+        "judged_on": run.judged_on,
+        "warnings": [
+            *run.warnings,
+            *run.decision.notes,
+            *(run.decision.parts.notes if run.decision.parts else ()),
+        ],
         "seconds": {k: round(v, 3) for k, v in run.seconds.items()},
         "shapes": {"method": run.analysis.recording.method, "note": run.analysis.recording.note},
         "environment": _environment(),
+    }
+
+
+def _method(run: Run) -> dict[str, Any]:
+    """The parts that decided, the inputs they saw, and what was repaired."""
+    parts, inputs = run.decision.parts, run.inputs
+    return {
+        "recipe": parts.recipe if parts else None,
+        "parts": {}
+        if parts is None
+        else {
+            k: getattr(parts, k) for k in ("criterion", "reducer", "normaliser", "allocation", "compensation")
+        },
+        "notes": list(parts.notes) if parts else [],
+        "calibration": None
+        if inputs is None
+        else {
+            "source": inputs.calibration.source,
+            "samples": inputs.calibration.samples,
+            "synthetic": inputs.calibration.synthetic,
+        },
+        "repaired": [
+            {**asdict(o), "damping": None if o.damping == float("inf") else float(o.damping)}
+            for o in run.repair.operators
+        ],
     }
 
 

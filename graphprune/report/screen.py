@@ -20,6 +20,7 @@ def show_report(report: Mapping[str, Any], console: Console) -> None:
     """Print a report."""
     console.print(_figures(report))
     console.print(_cut(report))
+    _method(report["method"], console)
     _not_cut(report["not_cut"], console)
     _proof(report, console)
     for warning in report["warnings"]:
@@ -59,6 +60,28 @@ def _cut(report: Mapping[str, Any]) -> str:
     return f"[bold]cut:[/] {', '.join(parts) or 'nothing'}"
 
 
+def _method(method: Mapping[str, Any], console: Console) -> None:
+    """How it was decided and repaired, in one line."""
+    if not method["recipe"]:
+        return
+    parts = ", ".join(v for v in method["parts"].values() if v != "none")
+    text = f"[bold]recipe:[/] {method['recipe']} ({parts})"
+    if method["calibration"]:
+        data = method["calibration"]
+        text += f" on {data['samples']} inputs ({escape(data['source'])})"
+    console.print(text, soft_wrap=True, highlight=False)
+    fitted = [r for r in method["repaired"] if not r["note"]]
+    if fitted:
+        before = sum(r["before"] for r in fitted) / len(fitted)
+        after = sum(r["after"] for r in fitted) / len(fitted)
+        console.print(
+            f"[bold]repaired:[/] {len(fitted)} operators; the share of their output that is lost fell from "
+            f"{before:.1%} to {after:.1%} on average",
+            soft_wrap=True,
+            highlight=False,
+        )
+
+
 def _not_cut(rows: list[Mapping[str, Any]], console: Console) -> None:
     if not rows:
         return
@@ -84,7 +107,7 @@ def _proof(report: Mapping[str, Any], console: Console) -> None:
     for row in report["fidelity"]:
         top1 = "" if row["top1"] is None else f", same top-1 in {row['top1']:.0%} of rows"
         console.print(
-            f"agreement with the original on random inputs, {escape(row['output'])}: "
+            f"agreement with the original on {escape(report['judged_on'])}, {escape(row['output'])}: "
             f"cosine {row['cosine']:.3f}, relative error {row['relative_error']:.2f}{top1}",
             soft_wrap=True,
             highlight=False,

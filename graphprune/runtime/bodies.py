@@ -56,7 +56,7 @@ def as_model(body: ir.Graph, model: ir.Model, given: Values) -> ir.Model:
             copy.inputs.append(twin)
             inputs.append(twin)
         replaced[value] = twin
-    _redirect(copy, replaced)
+    redirect(copy, replaced)
     for value in inputs:
         array = given.get(value.name or "")
         if array is not None:
@@ -69,13 +69,14 @@ def as_model(body: ir.Graph, model: ir.Model, given: Values) -> ir.Model:
     return ir.Model(copy, ir_version=max(8, model.ir_version))
 
 
-def _redirect(graph: ir.Graph, replaced: Mapping[ir.Value, ir.Value]) -> None:
+def redirect(graph: ir.Graph, replaced: Mapping[ir.Value, ir.Value]) -> None:
+    """Make the nodes and outputs of a graph, and of the bodies in it, read other values."""
     for node in graph:
         for index, value in enumerate(node.inputs):
             if value is not None and value in replaced:
                 node.replace_input_with(index, replaced[value])
         for body in bodies_of(node):
-            _redirect(body, replaced)
+            redirect(body, replaced)
             for index, value in enumerate(body.outputs):
                 if value in replaced:
                     body.outputs[index] = replaced[value]

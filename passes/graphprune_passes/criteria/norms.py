@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
+from graphprune.analysis import Group, Weight
 from graphprune.dims.evaluate import fold
-from graphprune.passes import ScoringProblem
+from graphprune.passes import MemberScore, ScoringProblem
 
 
-def member_norms(problem: ScoringProblem, power: int) -> dict[int, list[NDArray[np.float64]]]:
-    """For every group the sums of |w|^power over each slot, one array for each weight that has it.
+def members(problem: ScoringProblem) -> Iterator[tuple[Weight, NDArray[np.float32], list[Group]]]:
+    """The weights that carry a score, their real values, and the groups they have.
 
     Biases and other weights that are only added say nothing about how much a slot matters and are left
-    out. Arrays have the shape of the group's scores.
+    out.
     """
     wanted = {g.atom: g for g in problem.groups}
-    found: dict[int, list[NDArray[np.float64]]] = {a: [] for a in wanted}
     for weight in problem.analysis.weights.values():
         atoms = {a for d in weight.dims for a in d.atoms} & wanted.keys()
-        if not atoms or weight.additive or not weight.real:
-            continue
-        array = np.abs(problem.weight_array(weight.name).astype(np.float32, copy=False)) ** power
-        for atom in sorted(atoms):
-            found[atom].append(fold(array, weight.dims, atom, wanted[atom].outer))
+        if atoms and not weight.additive and weight.real:
+            array = problem.weight_array(weight.name).astype(np.float32, copy=False)
+            yield weight, array, [wanted[a] for a in sorted(atoms)]
+
+
+def role(weight: Weight, group: Group, groups_before: int) -> str:
+    """What a weight does with the slots of a group."""
+    if sum(s > 1 for s in weight.shape) <= 1:
+        return "parameter"
+    return "producer" if groups_before == 0 else "consumer"
+
+
+def member_norms(problem: ScoringProblem, power: int) -> dict[int, list[MemberScore]]:
+    """For every group the sums of |w|^power over each slot, one for each weight that has it."""
+    found: dict[int, list[MemberScore]] = {g.atom: [] for g in problem.groups}
+    for weight, array, groups in members(problem):
+        powered = np.abs(array) ** power
+        for group in groups:
+            values = fold(powered, weight.dims, group.atom, group.outer)
+            made = sum(m.role != "parameter" for m in found[group.atom])
+            found[group.atom].append(MemberScore(values, role(weight, group, made)))  # type: ignore[arg-type]
     return found

@@ -1,0 +1,224 @@
+"""Calibration inputs as batches that a model accepts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from graphprune.calibrate.files import read_files
+from graphprune.calibrate.hook import call_hook
+from graphprune.calibrate.images import Preprocessing, is_image_folder, read_images
+from graphprune.calibrate.synthetic import KINDS, synthetic_feeds
+from graphprune.errors import CalibrationError
+from graphprune.runtime.dimensions import real_inputs
+from graphprune.runtime.recording import Recording
+
+Array = NDArray[Any]
+Feeds = Mapping[str, Array]
+
+BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Inputs of a model.
+
+    Attributes:
+        batches: feeds, each with an array for every input.
+        samples: how many inputs that are in all.
+        source: where they came from, for reports.
+        synthetic: made up rather than given.
+    """
+
+    batches: tuple[Feeds, ...]
+    samples: int
+    source: str
+    synthetic: bool
+
+
+def load_calibration(
+    what: Any,
+    model: ir.Model,
+    recording: Recording,
+    *,
+    samples: int | None = None,
+    preprocessing: str = "",
+    seed: int = 0,
+) -> Calibration:
+    """Read calibration inputs.
+
+    Args:
+        what: a path of a .npz or .npy file or of a folder of such or of images; "module:function" or
+            "file.py:function"; "noise", "noise:uniform", "noise:normal", "noise:images"; a mapping of arrays
+            with samples along their first axis; or any iterable of feeds, arrays or tuples of arrays.
+        model: the normalised model.
+        recording: shapes of its tensors.
+        samples: use at most this many; all by default.
+        preprocessing: what to do with images, see `graphprune.calibrate.images`.
+        seed: of made-up inputs.
+
+    Raises:
+        CalibrationError: it cannot be read, or does not fit the model's inputs.
+    """
+    if isinstance(what, str) and what.split(":")[0] == "noise":
+        kind = what.partition(":")[2] or "auto"
+        if kind not in KINDS:
+            raise CalibrationError(f"unknown kind of noise {kind!r}: choose from {', '.join(KINDS)}")
+        feeds = synthetic_feeds(model, recording, kind, samples or 256, seed)
+        return _calibration(
+            feeds, model, recording, None, f"{kind} noise" if kind != "auto" else "noise", True
+        )
+    if isinstance(what, str | os.PathLike):
+        text = os.fspath(what)
+        path = Path(text)
+        if not path.exists() and ":" in text:
+            feeds, source = call_hook(text), text
+        elif path.is_dir() and is_image_folder(path):
+            inputs = real_inputs(model)
+            if len(inputs) != 1:
+                raise CalibrationError(
+                    f"{path} holds images, but the model has {len(inputs)} inputs "
+                    f"({', '.join(str(v.name) for v in inputs)}): give a .npz with an array for each"
+                )
+            chosen = Preprocessing.parse(preprocessing)
+            feeds = read_images(path, chosen, _static(inputs[0], recording), samples)
+            source = str(path)
+        else:
+            feeds, source = read_files(path), str(path)
+    elif isinstance(what, Mapping):
+        feeds, source = [what], "arrays"
+    elif isinstance(what, Iterable):
+        feeds, source = what, "an iterable"
+    else:
+        raise CalibrationError(
+            f"calibration inputs cannot be a {type(what).__name__}: give a path, arrays by input name, or an "
+            "iterable of feeds"
+        )
+    return _calibration(feeds, model, recording, samples, source, False)
+
+
+def _static(value: ir.Value, recording: Recording) -> tuple[int | None, ...]:
+    """The sizes of an input, None where they are free."""
+    name = str(value.name)
+    sizes = recording.shapes.get(name, ())
+    return tuple(None if free else size for size, free in zip(sizes, recording.dynamic(name), strict=True))
+
+
+def _calibration(
+    given: Iterable[Any],
+    model: ir.Model,
+    recording: Recording,
+    samples: int | None,
+    source: str,
+    synthetic: bool,
+) -> Calibration:
+    inputs = real_inputs(model)
+    shapes = {str(v.name): _static(v, recording) for v in inputs}
+    types = {str(v.name): v.dtype.numpy() if v.dtype is not None else None for v in inputs}
+    batches: list[dict[str, Array]] = []
+    count = 0
+    for number, item in enumerate(given):
+        feeds = _named(item, list(shapes), source, number)
+        for part in _split(_checked(feeds, shapes, types, source, number), shapes):
+            size = _samples(part, shapes)
+            if samples is not None and count + size > samples:
+                part = {n: a[: samples - count] if _batched(shapes[n], a) else a for n, a in part.items()}
+                size = samples - count
+            if size <= 0:
+                break
+            batches.append(part)
+            count += size
+        if samples is not None and count >= samples:
+            break
+    if not batches:
+        raise CalibrationError(f"{source} holds no calibration inputs")
+    return Calibration(tuple(batches), count, source, synthetic)
+
+
+def _named(item: Any, names: Sequence[str], source: str, number: int) -> dict[str, Any]:
+    """One feed by input name; arrays without names are taken in the order of the inputs."""
+    if isinstance(item, Mapping):
+        if len(item) == len(names) == 1:  # there is only one way to understand it
+            return {names[0]: next(iter(item.values()))}
+        missing = [n for n in names if n not in item]
+        if missing:
+            raise CalibrationError(
+                f"{source}, entry {number}: no array for input {missing[0]!r}; it has "
+                f"{', '.join(map(str, item)) or 'none'}, the model wants {', '.join(names)}"
+            )
+        return {n: item[n] for n in names}
+    arrays = item if isinstance(item, list | tuple) and len(names) > 1 else [item]
+    if len(arrays) != len(names):
+        raise CalibrationError(
+            f"{source}, entry {number}: {len(arrays)} arrays for {len(names)} inputs ({', '.join(names)})"
+        )
+    return dict(zip(names, arrays, strict=True))
+
+
+def _checked(
+    feeds: Mapping[str, Any],
+    shapes: Mapping[str, tuple[int | None, ...]],
+    types: Mapping[str, Any],
+    source: str,
+    number: int,
+) -> dict[str, Array]:
+    found = {}
+    for name, shape in shapes.items():
+        array = np.asarray(feeds[name])
+        where = f"{source}, entry {number}, input {name!r}"
+        if array.dtype == object or array.dtype.kind not in "biuf":
+            raise CalibrationError(f"{where}: holds {array.dtype}, not numbers")
+        if array.ndim == len(shape) - 1:  # one sample without its batch axis
+            array = array[None]
+        bad = array.ndim != len(shape) or any(
+            want is not None and have != want and not (axis == 0 and have % want == 0)
+            for axis, (have, want) in enumerate(zip(array.shape, shape, strict=False))
+        )
+        if bad:
+            wanted = ", ".join("any" if s is None else str(s) for s in shape)
+            raise CalibrationError(f"{where}: shape {array.shape} does not fit ({wanted})")
+        wanted_type = types[name]
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise CalibrationError(f"{where}: holds values that are not finite")
+        if wanted_type is not None and array.dtype != wanted_type:
+            if array.dtype.kind == "f" and np.dtype(wanted_type).kind in "iub":
+                raise CalibrationError(
+                    f"{where}: holds {array.dtype}, the model wants {np.dtype(wanted_type)}"
+                )
+            array = array.astype(wanted_type)
+        found[name] = array
+    return found
+
+
+def _batched(shape: tuple[int | None, ...], array: Array) -> bool:
+    return bool(shape) and (shape[0] is None or array.shape[0] != shape[0])
+
+
+def _samples(feeds: Feeds, shapes: Mapping[str, tuple[int | None, ...]]) -> int:
+    sizes = [a.shape[0] for n, a in feeds.items() if shapes[n]]
+    return max(sizes, default=1)
+
+
+def _split(
+    feeds: dict[str, Array], shapes: Mapping[str, tuple[int | None, ...]]
+) -> Iterator[dict[str, Array]]:
+    """Pieces of at most a batch: of the fixed size of the model's first axis, or of our own."""
+    sizes = {a.shape[0] for n, a in feeds.items() if shapes[n]}
+    fixed = {shape[0] for shape in shapes.values() if shape and shape[0] is not None}
+    free = any(shape and shape[0] is None for shape in shapes.values())
+    if len(sizes) != 1 or (fixed and free):
+        yield feeds
+        return
+    size = sizes.pop()
+    step = BATCH if free else fixed.pop() if len(fixed) == 1 else size
+    if free and BATCH < size < 2 * BATCH:
+        step = -(-size // 2)
+    for start in range(0, size, step or size):
+        yield {n: a[start : start + step] if shapes[n] else a for n, a in feeds.items()}

@@ -1,0 +1,89 @@
+"""Inputs made up for a model that comes without any.
+
+White noise is far from what networks see: pictures and sounds vary slowly, and most of their energy lies in low
+frequencies. So besides plain noise there are images whose spectrum falls like that of photographs (amplitude
+1/f: Field, JOSA A 1987) with flat shapes laid over one another (dead leaves: Lee, Mumford and Huang, IJCV 2001).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from graphprune.runtime.dimensions import real_inputs
+from graphprune.runtime.feeds import random_feeds
+from graphprune.runtime.recording import Recording
+
+KINDS = ("auto", "normal", "uniform", "images")
+
+Array = NDArray[Any]
+
+
+def synthetic_feeds(
+    model: ir.Model, recording: Recording, kind: str, samples: int, seed: int
+) -> Iterator[Mapping[str, Array]]:
+    """Feeds for a model, `samples` in all.
+
+    Whole numbers stay inside the tables they index and masks stay masks, as in `random_feeds`.
+
+    Args:
+        model: the normalised model.
+        recording: of its tensors.
+        kind: "normal", "uniform", "images", or "auto": images where an input looks like one, else normal.
+        samples: how many.
+        seed: equal seeds give equal inputs.
+    """
+    sizes = dict(recording.sizes)
+    first = {str(v.name): recording.shapes.get(str(v.name), ()) for v in real_inputs(model)}
+    in_one = max((s[0] for n, s in first.items() if s and recording.dynamic(n)[0]), default=1)
+    for number in range(-(-samples // max(1, in_one))):
+        feeds = random_feeds(model, sizes, seed * 1_000_003 + number)
+        random = np.random.default_rng((seed, number))
+        yield {name: _changed(array, kind, random) for name, array in feeds.items()}
+
+
+def _changed(array: Array, kind: str, random: np.random.Generator) -> Array:
+    if array.dtype.kind != "f" or not array.size or set(np.unique(array[:1].ravel()[:64])) <= {0.0, 1.0}:
+        return array
+    if kind == "uniform":
+        return (random.random(array.shape) * 2 * np.sqrt(3) - np.sqrt(3)).astype(array.dtype)
+    axes = _spatial(array.shape)
+    if kind == "normal" or not axes:
+        return array
+    return _images(array.shape, axes, random).astype(array.dtype)
+
+
+def _spatial(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes of an image, a volume or a signal: those after channels, or before them in NHWC."""
+    if len(shape) == 4:
+        return (1, 2) if shape[3] in (1, 3, 4) and shape[1] > 4 else (2, 3)
+    return ()
+
+
+def _images(shape: tuple[int, ...], axes: tuple[int, ...], random: np.random.Generator) -> Array:
+    """Standardised images: half smooth noise, half flat shapes over it, with random contrast and brightness."""
+    last = tuple(s for k, s in enumerate(shape) if k not in axes)
+    sizes = tuple(shape[k] for k in axes)
+    frequencies = np.sqrt(
+        sum(np.square(f) for f in np.meshgrid(*(np.fft.fftfreq(n) for n in sizes), indexing="ij"))
+    )
+    frequencies[(0,) * len(sizes)] = 1.0
+    noise = random.standard_normal((*last, *sizes)) + 1j * random.standard_normal((*last, *sizes))
+    smooth = np.fft.ifft2(noise / frequencies).real
+    smooth /= smooth.std(axis=(-2, -1), keepdims=True) + 1e-9
+    for sample in range(last[0]):
+        if random.random() < 0.5:
+            continue
+        for _ in range(int(random.integers(2, 12))):
+            top, left = (int(random.integers(0, n)) for n in sizes)
+            high, wide = (int(random.integers(1, max(2, n // 2))) for n in sizes)
+            level = random.normal(0, 1.2, (*last[1:], 1, 1))
+            smooth[sample, ..., top : top + high, left : left + wide] = level
+    contrast = random.uniform(0.3, 1.5, (last[0], *(1,) * (smooth.ndim - 1)))
+    bright = random.normal(0, 0.5, contrast.shape)
+    images = smooth * contrast + bright
+    return np.moveaxis(images, (-2, -1), axes)

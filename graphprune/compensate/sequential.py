@@ -1,0 +1,334 @@
+"""Repairs a pruned network from its inputs to its outputs, one linear operator after the other.
+
+The original and the masked network run in step, stage by stage. Before a linear operator runs in the masked network,
+its weight is fitted so that, on what reaches it there, it gives what it gave in the original. So each repair also
+makes up for what the repairs before it left over. Everything happens at the original widths: the masked network
+computes what the pruned one will, and rewriting cuts the repaired weights like any others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from graphprune.analysis import Analysis
+from graphprune.analysis.weights import zero_of
+from graphprune.compensate.solve import Normal, fit_checked
+from graphprune.compensate.trial import one_shot
+from graphprune.dims import Keeps
+from graphprune.passes import Repair, Repaired
+from graphprune.rewrite.masking import zero_removed
+from graphprune.statistics import Statistics
+from graphprune.statistics.layout import StateLayout
+from graphprune.statistics.linear import Linear, find_linear
+from graphprune.statistics.moments import Moments
+from graphprune.statistics.stages import StageModel, Store, plan_stages, run_stage
+
+Array = NDArray[Any]
+Feeds = Mapping[str, Array]
+
+ROWS = 32768  # rows of each operator that are looked at, at least this many and eight for each column
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How to repair.
+
+    Attributes:
+        centred: fit the bias too.
+        weights: fit the weights; False to fit the bias only.
+        scale_only: fit one factor for each column.
+        original_inputs: fit on what reached the operator in the original, not on what reaches it now.
+        across: a branch that is added to another makes up for what that one has lost.
+        everything: repair also operators that lost no columns but whose input has changed.
+        budget: bytes of activations held in memory.
+        seed: of the choice of rows.
+    """
+
+    centred: bool = True
+    weights: bool = True
+    scale_only: bool = False
+    original_inputs: bool = False
+    across: bool = True
+    everything: bool = True
+    rows: int = ROWS
+    budget: int = 2 << 30
+    seed: int = 0
+
+
+def repair(
+    model: ir.Model,
+    analysis: Analysis,
+    keeps: Keeps,
+    batches: Sequence[Feeds],
+    how: How = How(),
+    say: Callable[[int, int], None] = lambda done, all: None,
+) -> Repair:
+    """Fit the linear operators of a masked network.
+
+    Args:
+        model: a normalised model, with biases opened.
+        analysis: of that model.
+        keeps: kept slots by atom id.
+        batches: calibration inputs.
+        how: what to fit.
+        say: told how many stages are done, of how many.
+    """
+    return _Repairer(model, analysis, keeps, batches, how).run(say)
+
+
+class _Repairer:
+    def __init__(
+        self, model: ir.Model, analysis: Analysis, keeps: Keeps, batches: Sequence[Feeds], how: How
+    ) -> None:
+        self.model, self.analysis, self.keeps, self.how = model, analysis, keeps, how
+        self.batches = batches
+        self.facts = analysis.facts
+        self.nodes = {n.name: n for n in self.facts.nodes}
+        self.producer = {o: n.name for n in self.facts.nodes for o in n.outputs}
+        self.linear = find_linear(analysis)
+        self.builder = StageModel(model, self.facts)
+        self.original, self.pruned = Store(how.budget), Store(how.budget)
+        self.changed: set[str] = set()
+        self.result = Repair()
+        self.masked = {
+            w.name
+            for w in analysis.weights.values()
+            if w.masked and w.made is None and any(a in keeps for d in w.dims for a in d.atoms)
+        }
+        self.random = np.random.default_rng(how.seed)
+
+    def run(self, say: Callable[[int, int], None]) -> Repair:
+        tied = [i for i in self.linear if i.twins]
+        if tied:
+            self._fit_tied(tied)
+        settled = {
+            i.node: i.input for i in self.linear if not isinstance(i.layout, StateLayout) and not i.twins
+        }
+        stages = plan_stages(self.facts, settled, ())
+        by_stage = self._by_stage(stages, settled)
+        for k, feeds in enumerate(self.batches):
+            for name in self.facts.inputs:
+                self.original.put(name, k, feeds[name])
+        for number, stage in enumerate(stages):
+            say(number, len(stages))
+            self._run(stage.nodes, stage.keeps, self.original, {})
+            moved = self._moved(stage.nodes)
+            kept = frozenset(n for n in stage.keeps if n in self.changed)
+            self._run(moved, kept, self.pruned, self._weights_of(moved))
+            for item in by_stage.get(number, ()):
+                self._fit(item)
+            self.original.drop(stage.drops, len(self.batches))
+            self.pruned.drop(stage.drops, len(self.batches))
+        self.original.close()
+        self.pruned.close()
+        say(len(stages), len(stages))
+        return self.result
+
+    def _by_stage(self, stages: Sequence[Any], settled: Mapping[str, str]) -> dict[int, list[Linear]]:
+        at = {n: k for k, stage in enumerate(stages) for n in stage.nodes}
+        found: dict[int, list[Linear]] = {}
+        for item in self.linear:
+            if item.twins:
+                continue
+            found.setdefault(max(0, at[item.node] - 1), []).append(item)
+        return found
+
+    # -- running ------------------------------------------------------------------------------
+
+    def _run(
+        self, nodes: Sequence[str], keeps: frozenset[str], store: Store, replaced: Mapping[str, Array]
+    ) -> None:
+        outputs = sorted(keeps)
+        if not nodes or not outputs:
+            return
+        inputs = self.builder.inputs_of(nodes)
+        feeds = [{n: self._get(n, k, store) for n in inputs} for k in range(len(self.batches))]
+        for k, found in enumerate(run_stage(self.builder, nodes, outputs, replaced, feeds)):
+            for name, array in found.items():
+                store.put(name, k, array)
+
+    def _get(self, name: str, batch: int, store: Store) -> Array:
+        if (name, batch) in store:
+            return store.get(name, batch)
+        return self.original.get(name, batch)
+
+    def _moved(self, nodes: Sequence[str]) -> list[str]:
+        """The nodes whose results differ in the masked network."""
+        found = []
+        for name in nodes:
+            node = self.nodes[name]
+            read = (*node.inputs, *node.captured)
+            if any(n in self.changed or n in self.masked or n in self.result.weights for n in read):
+                found.append(name)
+                self.changed.update(node.outputs)
+        return found
+
+    def _weights_of(self, nodes: Sequence[str]) -> dict[str, Array]:
+        names = {n for node in nodes for n in (*self.nodes[node].inputs, *self.nodes[node].captured)}
+        found = {}
+        for name in names:
+            if name in self.result.weights:
+                found[name] = self.result.weights[name]
+            elif name in self.masked:
+                found[name] = self._masked(name)
+        return found
+
+    def _masked(self, name: str) -> Array:
+        weight = self.analysis.weights[name]
+        array = self.facts.weights[name].numpy()
+        return zero_removed(array, weight, self.keeps, zero_of(weight, self.facts))
+
+    def _kept(self, name: str) -> Array | None:
+        """Which elements of a weight remain; None for all."""
+        if name not in self.masked:
+            return None
+        weight = self.analysis.weights[name]
+        return zero_removed(np.ones(weight.shape, np.int8), weight, self.keeps, np.zeros((), np.int8)) > 0
+
+    # -- fitting ------------------------------------------------------------------------------
+
+    def _fit_tied(self, items: Sequence[Linear]) -> None:
+        """Weights that several operators share belong to no one stage: they are fitted on the original."""
+        statistics = Statistics(self.model, self.analysis, self.batches, seed=self.how.seed)
+        cut = [i for i in items if i.weight in self.masked]
+        found = one_shot(statistics, self.keeps, cut)
+        for item in cut:
+            names = (item.weight, *(u.bias for u in item.uses if u.bias and self.how.centred))
+            self.result.weights.update({n: found[n] for n in names if n in found})
+
+    def _fit(self, item: Linear) -> None:
+        stored = self.facts.weights[item.weight].numpy()
+        weight = item.layout.matrix(item.view(stored).astype(np.float32)) * item.gain
+        kept = self._kept(item.weight)
+        if kept is None:
+            columns = np.ones((len(weight), weight.shape[2]), bool)
+            rows = np.ones(weight.shape[:2], bool)
+        else:
+            seen = item.layout.matrix(item.view(kept))
+            columns, rows = seen.any(axis=1), seen.any(axis=2)
+        whole = bool(columns.all())
+        if whole and (item.input not in self.changed or not self.how.everything):
+            return
+        state = isinstance(item.layout, StateLayout)
+        if state and whole:
+            return
+        fitted, shift = np.zeros(weight.shape), np.zeros(weight.shape[:2])
+        loss = np.zeros(3)
+        moments = self._moments(item, weight, columns, rows)
+        dampings = []
+        for block, folds in enumerate(moments):
+            c, r = columns[block], rows[block]
+            if not c.any() or not r.any():
+                continue
+            start = weight[block][np.ix_(r, c)].astype(np.float64)
+            both = folds[0].merged(folds[1])
+            new, damping = start, float("inf")
+            if self.how.weights and not item.why:
+                new, damping = fit_checked(
+                    folds, start, centred=self.how.centred, scale_only=self.how.scale_only
+                )
+            dampings.append(damping)
+            normal = Normal.of(both, self.how.centred)
+            loss += (
+                float(normal.squares.sum()),
+                float(normal.error(start).sum()),
+                float(normal.error(new).sum()),
+            )
+            fitted[block][np.ix_(r, c)] = new
+            shift[block][r] = both.mean_y - new @ both.mean
+        count = sum(f.count for f in moments[0]) if moments else 0
+        note = item.why
+        if not item.why:
+            seen = item.layout.tensor(fitted / item.gain, item.shape)
+            self.result.weights[item.weight] = item.stored(seen, stored)
+        if item.bias and self.how.centred and (not state):
+            self._shift_bias(item, shift)
+        scale = max(loss[0], 1e-30)
+        self.result.operators.append(
+            Repaired(
+                item.node,
+                int(columns.size),
+                int(columns.sum()),
+                count,
+                loss[1] / scale,
+                loss[2] / scale,
+                max(dampings, default=0.0),
+                note,
+            )
+        )
+
+    def _shift_bias(self, item: Linear, shift: Array) -> None:
+        stored = self.facts.weights[item.bias].numpy()
+        now = self.result.weights.get(item.bias)
+        if now is None:
+            now = self._masked(item.bias) if item.bias in self.masked else stored
+        moved = now.astype(np.float64) + item.layout.bias(shift, stored.shape)
+        kept = self._kept(item.bias)
+        if kept is not None:
+            moved = np.where(kept, moved, 0)
+        self.result.weights[item.bias] = moved.astype(stored.dtype)
+
+    def _moments(self, item: Linear, weight: Array, columns: Array, rows: Array) -> list[list[Moments]]:
+        blocks = len(weight)
+        folds = [[Moments(), Moments()] for _ in range(blocks)]
+        batches = len(self.batches)
+        limit = max(self.how.rows, 8 * weight.shape[2])
+        beside = self._beside(item) if self.how.across else None
+        states = self._states(item) if isinstance(item.layout, StateLayout) else None
+        for k in range(batches):
+            if states is not None:
+                mine = theirs = states[k]
+            else:
+                theirs = self.original.get(item.input, k)
+                mine = theirs if self.how.original_inputs else self._get(item.input, k, self.pruned)
+            count = item.layout.count(mine, item.shape)
+            share = -(-limit // batches)
+            chosen = None
+            if count > share:
+                chosen = np.sort(self.random.choice(count, share, replace=False))
+            h = item.layout.rows(mine, item.shape, chosen)
+            g = h if theirs is mine else item.layout.rows(theirs, item.shape, chosen)
+            extra = None
+            if beside is not None:
+                lost = self.original.get(beside, k).astype(np.float32) - self._get(beside, k, self.pruned)
+                extra = item.layout.outputs(lost, item.shape, chosen)
+            for block in range(blocks):
+                y = g[block] @ weight[block].T
+                if extra is not None and extra.shape[1:] == (y.shape[0], y.shape[1]):
+                    y = y + extra[block]
+                x, t = h[block][:, columns[block]], y[:, rows[block]]
+                if batches > 1:
+                    folds[block][k % 2].add(x, t)
+                else:
+                    folds[block][0].add(x[::2], t[::2])
+                    folds[block][1].add(x[1::2], t[1::2])
+        return folds
+
+    def _states(self, item: Linear) -> list[Array]:
+        """Hidden states of the original, which the operator itself gives."""
+        node = self.nodes[item.node]
+        inputs = self.builder.inputs_of([node.name])
+        feeds = [{n: self.original.get(n, k) for n in inputs} for k in range(len(self.batches))]
+        return [f[item.input] for f in run_stage(self.builder, [node.name], [item.input], {}, feeds)]
+
+    def _beside(self, item: Linear) -> str | None:
+        """The other side of an Add that the product goes into, if it has changed and is known by now."""
+        readers = [n for n in self.facts.nodes if item.result in n.inputs]
+        if len(readers) != 1 or readers[0].op != "Add" or item.result in self.facts.outputs:
+            return None
+        other = next((n for n in readers[0].inputs if n != item.result), "")
+        shapes = self.analysis.recording.shapes
+        if (
+            other not in self.changed
+            or (other, 0) not in self.pruned
+            or (other, 0) not in self.original
+            or shapes.get(other) != shapes.get(item.result)
+        ):
+            return None
+        return other

@@ -1,0 +1,110 @@
+"""What the outputs lose when one group is cut and its readers are refitted: measured, not estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from graphprune.analysis.weights import zero_of
+from graphprune.compensate.solve import refit
+from graphprune.dims import Keeps
+from graphprune.rewrite.masking import zero_removed
+from graphprune.runtime.session import Session, open_session
+from graphprune.statistics import Linear, Statistics
+
+Array = NDArray[Any]
+Outputs = Sequence[Mapping[str, Array]]
+
+DAMPING = 1e-2
+
+
+def one_shot(statistics: Statistics, keeps: Keeps, readers: Sequence[Linear]) -> dict[str, Array]:
+    """Weights of the masked model with `readers` refitted on the statistics of the original.
+
+    Args:
+        statistics: of a model whose biases are opened.
+        keeps: kept slots by atom id.
+        readers: linear operators to refit.
+    """
+    analysis = statistics.analysis
+    found: dict[str, Array] = {}
+    for weight in analysis.weights.values():
+        if weight.masked and weight.made is None and any(a in keeps for d in weight.dims for a in d.atoms):
+            array = analysis.facts.weights[weight.name].numpy()
+            found[weight.name] = zero_removed(array, weight, keeps, zero_of(weight, analysis.facts))
+    for item in readers:
+        if item.why or item.weight not in found:
+            continue
+        stored = analysis.facts.weights[item.weight].numpy()
+        weight_ = analysis.weights[item.weight]
+        ones = zero_removed(np.ones(stored.shape, np.int8), weight_, keeps, np.zeros((), np.int8))
+        kept = item.layout.matrix(item.view(ones)) > 0
+        matrix = item.layout.matrix(item.view(stored)).astype(np.float64) * item.gain
+        fitted, shift = np.zeros(matrix.shape), np.zeros(matrix.shape[:2])
+        for k, moments in enumerate(statistics.moments(item)):
+            c, r = kept[k].any(axis=0), kept[k].any(axis=1)
+            if not c.any() or not r.any():
+                continue
+            covariance, mean = moments.covariance, moments.mean
+            new = refit(
+                covariance[np.ix_(c, c)],
+                matrix[k][r] @ covariance[:, c],
+                matrix[k][np.ix_(r, c)],
+                DAMPING,
+            )
+            fitted[k][np.ix_(r, c)] = new
+            shift[k][r] = matrix[k][r] @ mean - new @ mean[c]
+        found[item.weight] = item.stored(item.layout.tensor(fitted / item.gain, item.shape), stored)
+        for use in item.uses:
+            if use.bias:
+                bias = analysis.facts.weights[use.bias].numpy()
+                moved = found.get(use.bias, bias).astype(np.float64) + use.layout.bias(shift, bias.shape)
+                if any(a in keeps for d in analysis.weights[use.bias].dims for a in d.atoms):
+                    bias_ = analysis.weights[use.bias]
+                    moved = zero_removed(moved, bias_, keeps, np.zeros((), np.int8))
+                found[use.bias] = moved.astype(bias.dtype)
+    return found
+
+
+def with_weights(model: ir.Model, weights: Mapping[str, Array]) -> ir.Model:
+    """A copy of a model with other values for some initializers."""
+    copy = model.clone()
+    for name, array in weights.items():
+        copy.graph.initializers[name].const_value = ir.Tensor(array, name=name)
+    return copy
+
+
+def outputs_of(model: ir.Model, batches: Sequence[Mapping[str, Array]]) -> Outputs:
+    """Outputs for each batch."""
+    with open_session(model) as session:
+        return _run(session, batches)
+
+
+def _run(session: Session, batches: Sequence[Mapping[str, Array]]) -> Outputs:
+    return [session.run(feeds) for feeds in batches]
+
+
+def distance(before: Outputs, after: Outputs) -> float:
+    """Mean over the real outputs of the squared error, as a share of the variance of the output."""
+    shares = []
+    for name, first in before[0].items():
+        if not np.issubdtype(first.dtype, np.floating):
+            continue
+        squares = total = 0.0
+        count = 0
+        mean = float(np.mean([np.mean(b[name], dtype=np.float64) for b in before]))
+        for b, a in zip(before, after, strict=True):
+            if b[name].shape != a[name].shape:
+                continue
+            x, y = b[name].astype(np.float64), a[name].astype(np.float64)
+            good = np.isfinite(x) & np.isfinite(y)
+            squares += float(np.square(x - y)[good].sum())
+            total += float(np.square(x - mean)[good].sum())
+            count += 1
+        if count and total > 0:
+            shares.append(squares / total)
+    return float(np.mean(shares)) if shares else 0.0

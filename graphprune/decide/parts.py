@@ -1,0 +1,95 @@
+"""Which passes decide: a recipe's, unless the user names others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from graphprune.errors import UsageError
+from graphprune.passes import MemberScore, Recipe, Scores, ScoringProblem, find_pass, find_recipe
+
+if TYPE_CHECKING:
+    from graphprune.decide.decision import Options
+
+AUTO, PLAIN = "auto", "plain"
+_KINDS = ("criterion", "reducer", "normaliser", "allocation", "compensation")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """One pass for each stage, by name.
+
+    Attributes:
+        recipe: the recipe they are from.
+        notes: where they differ from it, and why.
+    """
+
+    recipe: str
+    criterion: str
+    reducer: str
+    normaliser: str
+    allocation: str
+    compensation: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def needs_inputs(self) -> bool:
+        """Whether any of them looks at activations."""
+        return any(find_pass(kind, getattr(self, kind)).needs == "inputs" for kind in _KINDS)
+
+    def scores(self, problem: ScoringProblem) -> Scores:
+        """Scores of every slot: criterion, reducer, normaliser."""
+        found = find_pass("criterion", self.criterion).run(problem)
+        reduce = find_pass("reducer", self.reducer).run
+        reduced = {g.atom: _reduced(found, g.atom, problem.shape_of(g), reduce) for g in problem.groups}
+        scores: Scores = find_pass("normaliser", self.normaliser).run(problem, reduced)
+        for group in problem.groups:
+            if not np.isfinite(scores[group.atom]).all():
+                raise UsageError(
+                    f'criterion "{self.criterion}" gave scores of "{group.key}" that are not finite: '
+                    "the weights may hold NaN or infinity"
+                )
+        return scores
+
+
+def _reduced(found: Mapping[int, Any], atom: int, shape: tuple[int, ...], reduce: Any) -> Any:
+    given = found.get(atom)
+    if isinstance(given, np.ndarray):
+        return given
+    members = [m for m in given or () if isinstance(m, MemberScore)]
+    return reduce(members) if members else np.ones(shape)
+
+
+def choose_parts(options: Options, runs: bool = True) -> Parts:
+    """The passes that options ask for.
+
+    Args:
+        options: what was asked for.
+        runs: whether the model can be run, so that activations can be had.
+
+    Raises:
+        UsageError: an unknown recipe or pass.
+    """
+    named = {k: getattr(options, k) for k in _KINDS if getattr(options, k)}
+    recipe = find_recipe(options.recipe or (PLAIN if named else AUTO))
+    notes: tuple[str, ...] = ()
+    if recipe.needs == "inputs" and not runs and not options.recipe:
+        recipe = find_recipe(PLAIN)
+        notes = ("the model cannot be run, so slots are scored by their weights and nothing is repaired",)
+    parts = {**dict(recipe.parts), **named}
+    if options.ratio is not None and recipe.name in (AUTO, PLAIN) and "allocation" not in named:
+        parts["allocation"] = "uniform"  # a ratio says what every group loses
+    for kind, name in parts.items():
+        find_pass(kind, name)
+    return Parts(recipe.name, **parts, notes=notes)
+
+
+def structures_of(options: Options) -> tuple[str, ...] | None:
+    """The kinds of groups that may be cut: the user's choice, or the recipe's."""
+    if options.structures is not None or not options.recipe:
+        return options.structures
+    chosen: Recipe = find_recipe(options.recipe)
+    return cast("tuple[str, ...] | None", chosen.structures)

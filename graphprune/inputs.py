@@ -1,0 +1,145 @@
+"""What a run knows of a model's inputs: calibration data, statistics made of them, and the repair they allow."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import onnx_ir as ir
+import threadpoolctl
+from numpy.typing import NDArray
+
+from graphprune.analysis import Analysis, analyse_model
+from graphprune.calibrate import Calibration, load_calibration
+from graphprune.dims import Keeps
+from graphprune.errors import ModelError
+from graphprune.passes import CompensationProblem, Repair, find_pass
+from graphprune.statistics import Statistics, find_linear, open_biases
+
+
+_JUDGED_FROM = 64  # with fewer samples all are needed for the repair
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What inputs to learn from.
+
+    Attributes:
+        calibration: in any form that `load_calibration` reads; None to make some up.
+        samples: use at most this many of them.
+        preprocessing: of pictures.
+        memory: bytes of activations and statistics to hold.
+    """
+
+    calibration: Any = None
+    samples: int | None = None
+    preprocessing: str = ""
+    memory: int = 4 << 30
+
+    @property
+    def as_data(self) -> dict[str, Any] | None:
+        """As plain data for a plan; None if they cannot be named."""
+        if self.calibration is not None and not isinstance(self.calibration, str | os.PathLike):
+            return None
+        name = None if self.calibration is None else os.fspath(self.calibration)
+        return {"calibration": name, "samples": self.samples, "preprocessing": self.preprocessing}
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """A model made ready for repair, and what is known of its activations.
+
+    Attributes:
+        calibration: the inputs.
+        model: the normalised model, every linear operator with a bias.
+        analysis: of that model.
+        opened: names of the biases that were added, all zero.
+        statistics: of the activations.
+        judges: batches that are used for nothing but to measure the result, where there are enough.
+        judged_on: what those are, in words.
+    """
+
+    calibration: Calibration
+    model: ir.Model
+    analysis: Analysis
+    opened: frozenset[str]
+    statistics: Statistics
+    judges: tuple[Mapping[str, NDArray[Any]], ...]
+    judged_on: str
+
+    def repair(
+        self, keeps: Keeps, compensation: str, memory: int, seed: int, say: Callable[[str], None]
+    ) -> Repair:
+        """New values for the weights that remain."""
+        self.statistics.forget()
+        problem = CompensationProblem(
+            self.model,
+            self.analysis,
+            keeps,
+            self.statistics.batches,
+            memory,
+            seed,
+            lambda done, total: say(f"repair {done}/{total}") if done < total else None,
+        )
+        with single_threaded():
+            found: Repair = find_pass("compensation", compensation).run(problem)
+        return found
+
+    def warnings(self, repair: Repair) -> list[str]:
+        """What the user should know about the inputs."""
+        found = []
+        short = [o for o in repair.operators if not o.note and 0 < o.rows < o.kept]
+        if short:
+            worst = min(short, key=lambda o: o.rows / o.kept)
+            found.append(
+                f"too few calibration inputs: {len(short)} operators were repaired on fewer rows than they keep "
+                f'columns (worst: "{worst.node}", {worst.rows} rows for {worst.kept} columns); give more'
+            )
+        if self.calibration.synthetic:
+            found.append(
+                f"no calibration inputs were given: statistics are of {self.calibration.samples} made-up inputs "
+                f"({self.calibration.source}); real ones (--calib) keep more of the accuracy"
+            )
+        return found
+
+
+def prepare_inputs(model: ir.Model, analysis: Analysis, wanted: Wanted, seed: int) -> Inputs:
+    """Read the calibration inputs and make a model ready for repair.
+
+    Raises:
+        CalibrationError: the inputs cannot be read or do not fit.
+        ModelError: the model does not run on them.
+    """
+    calibration = load_calibration(
+        "noise" if wanted.calibration is None else wanted.calibration,
+        model,
+        analysis.recording,
+        samples=wanted.samples,
+        preprocessing=wanted.preprocessing,
+        seed=seed,
+    )
+    opened, recording, names = open_biases(model, analysis.recording, find_linear(analysis))
+    ready = analyse_model(opened, recording)
+    batches = calibration.batches
+    judges, judged_on = batches, "the calibration inputs"
+    if calibration.samples >= _JUDGED_FROM and len(batches) >= 8:
+        judges, batches = batches[7::8], tuple(b for k, b in enumerate(batches) if k % 8 != 7)
+        judged_on = "calibration inputs kept aside"
+    statistics = Statistics(opened, ready, batches, budget=wanted.memory, seed=seed)
+    try:
+        next(iter(statistics.tensors(list(ready.facts.outputs))))
+    except ModelError as error:
+        raise ModelError(
+            f"the model does not run on the calibration inputs ({calibration.source}): {error}"
+        ) from None
+    return Inputs(calibration, opened, ready, names, statistics, judges, judged_on)
+
+
+@contextlib.contextmanager
+def single_threaded() -> Iterator[None]:
+    """Linear algebra in one thread: the matrices are small, and results are the same on every machine."""
+    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+        yield

@@ -1,0 +1,24 @@
+"""What flows through a model: its linear operators in matrix form, and moments of what they read.
+
+layout.py   operators in matrix form: rows of inputs, matrices of weights
+linear.py   finds the linear operators; which columns belong to a unit of a group
+biases.py   gives every linear operator a bias, at zero
+moments.py  streaming mean and covariance
+collect.py  moments of all operators in one pass over the calibration inputs
+stages.py   runs a model stage by stage, while its weights change
+"""
+
+from graphprune.statistics.biases import drop_zero_biases, open_biases
+from graphprune.statistics.collect import Statistics
+from graphprune.statistics.linear import Linear, find_linear, unit_columns
+from graphprune.statistics.moments import Moments
+
+__all__ = [
+    "Linear",
+    "Moments",
+    "Statistics",
+    "drop_zero_biases",
+    "find_linear",
+    "open_biases",
+    "unit_columns",
+]

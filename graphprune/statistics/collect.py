@@ -1,0 +1,104 @@
+"""Statistics of a model's own activations, collected when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from graphprune.analysis import Analysis
+from graphprune.runtime.session import open_session
+from graphprune.statistics.linear import Linear, find_linear
+from graphprune.statistics.moments import Moments
+
+Array = NDArray[Any]
+Feeds = Mapping[str, Array]
+
+ROWS = 32768
+BUDGET = 4 << 30
+
+
+class Statistics:
+    """Moments of the rows that every linear operator reads, over the calibration inputs.
+
+    Attributes:
+        linear: the linear operators of the model.
+        batches: calibration inputs, each a feed of the model.
+    """
+
+    def __init__(
+        self,
+        model: ir.Model,
+        analysis: Analysis,
+        batches: Sequence[Feeds],
+        *,
+        rows: int = ROWS,
+        budget: int = BUDGET,
+        seed: int = 0,
+    ) -> None:
+        self.model, self.analysis, self.batches = model, analysis, batches
+        self.linear = find_linear(analysis)
+        self._rows, self._budget, self._seed = rows, budget, seed
+        self._found: dict[tuple[str, str], list[Moments]] = {}
+
+    def collect(self, items: Sequence[Linear]) -> None:
+        """Collect the moments of these operators, in as many passes as memory asks for."""
+        todo = [i for i in items if (i.node, i.weight) not in self._found]
+        while todo:
+            chunk, size = [], 0
+            while todo and (not chunk or size + _bytes(todo[0]) <= self._budget):
+                size += _bytes(todo[0])
+                chunk.append(todo.pop(0))
+            self._pass(chunk)
+
+    def moments(self, item: Linear) -> list[Moments]:
+        """Moments of the rows an operator reads, one for each block."""
+        self.collect([item])
+        return self._found[item.node, item.weight]
+
+    def forget(self) -> None:
+        """Free the moments."""
+        self._found.clear()
+
+    def tensors(self, names: Sequence[str]) -> Iterator[dict[str, Array]]:
+        """Values of tensors for each of the batches."""
+        copy = self.model.clone()
+        values = {v.name: v for n in copy.graph for v in n.outputs}
+        fed = [n for n in names if n not in values]
+        wanted = list(dict.fromkeys(n for n in names if n in values))
+        outputs = {v.name for v in copy.graph.outputs}
+        for name in wanted:
+            if name not in outputs:
+                copy.graph.outputs.append(values[name])
+        if not wanted:
+            for feeds in self.batches:
+                yield {n: feeds[n] for n in fed}
+            return
+        with open_session(copy) as session:
+            for feeds in self.batches:
+                yield {**session.run(feeds, wanted), **{n: feeds[n] for n in fed}}
+
+    def _pass(self, items: Sequence[Linear]) -> None:
+        random = np.random.default_rng(self._seed)
+        for item in items:
+            blocks = len(item.layout.matrix(np.empty(item.shape, np.int8)))
+            self._found[item.node, item.weight] = [Moments() for _ in range(blocks)]
+        for found in self.tensors([u.input for i in items for u in i.uses]):
+            for item in items:
+                columns = item.layout.matrix(np.empty(item.shape, np.int8)).shape[2]
+                share = -(-max(self._rows, 8 * columns) // (len(self.batches) * len(item.uses)))
+                for use in item.uses:
+                    x = found[use.input]
+                    count = use.layout.count(x, use.shape)
+                    chosen = np.sort(random.choice(count, share, replace=False)) if count > share else None
+                    rows = use.layout.rows(x, use.shape, chosen)
+                    for moments, block in zip(self._found[item.node, item.weight], rows, strict=True):
+                        moments.add(block)
+
+
+def _bytes(item: Linear) -> int:
+    blocks, _, columns = item.layout.matrix(np.empty(item.shape, np.int8)).shape
+    return int(16 * blocks * columns**2)

@@ -1,0 +1,280 @@
+"""Finds the linear operators of a model: the places where removed slots are read, and can be made up for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.analysis import Analysis, Group, Weight
+from graphprune.analysis.facts import NodeFacts
+from graphprune.dims.evaluate import slots_of
+from graphprune.statistics.layout import (
+    ConvLayout,
+    ConvTransposeLayout,
+    Layout,
+    MatMulLayout,
+    RecurrentLayout,
+    StateLayout,
+)
+
+Array = NDArray[Any]
+
+_MOVES = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Flatten", "Cast"})
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """One product with a weight.
+
+    Attributes:
+        node: name of the operator.
+        input: tensor it reads; for recurrent weights the states it gives.
+        weight: the initializer that holds the weight.
+        shape: of the weight as the operator sees it.
+        order: where each element of that lies in the initializer, flat; None if it is the initializer.
+        layout: its matrix form.
+        output: tensor it gives.
+        bias: the initializer that holds its bias, or "" if there is none.
+        place: where a bias would go: an input position, "add" for an Add behind the operator, "" for nowhere.
+        result: the tensor that holds the product with its bias.
+        gain: what the operator multiplies the product with (alpha of Gemm).
+        why: why its weight cannot be changed, or "".
+        twins: other operators that use the same weight in the same way (steps of an unrolled recurrence).
+    """
+
+    node: str
+    input: str
+    weight: str
+    shape: tuple[int, ...]
+    order: Array | None
+    layout: Layout
+    output: str
+    bias: str
+    place: int | str
+    result: str
+    gain: float = 1.0
+    why: str = ""
+    twins: tuple[Linear, ...] = ()
+
+    @property
+    def uses(self) -> tuple[Linear, ...]:
+        """This operator and its twins."""
+        return (self, *self.twins)
+
+    def view(self, stored: Array) -> Array:
+        """The stored weight as the operator sees it."""
+        return stored.reshape(self.shape) if self.order is None else stored.reshape(-1)[self.order]
+
+    def stored(self, seen: Array, like: Array) -> Array:
+        """The initializer again, from the weight as the operator sees it."""
+        if self.order is None:
+            return seen.reshape(like.shape).astype(like.dtype)
+        flat = np.empty(like.size, dtype=like.dtype)
+        flat[self.order] = seen.astype(like.dtype)
+        return flat.reshape(like.shape)
+
+
+def find_linear(analysis: Analysis) -> tuple[Linear, ...]:
+    """The linear operators of the main graph, in order."""
+    finder = _Finder(analysis)
+    found: dict[str, list[Linear]] = {}
+    for item in finder.run():
+        found.setdefault(item.weight, []).append(item)
+    return tuple(
+        joined for items in found.values() for joined in _joined(items, finder.uses[items[0].weight])
+    )
+
+
+def _joined(items: list[Linear], uses: int) -> list[Linear]:
+    """One operator for all that use a weight in the same way; otherwise its weight must stay as it is."""
+    first = items[0]
+    if uses == 1:
+        return items
+    same = all(
+        i.layout == first.layout
+        and i.gain == first.gain
+        and not i.why
+        and (i.order is first.order or (i.order is not None and np.array_equal(i.order, first.order)))
+        for i in items
+    )
+    if uses == len(items) and same:
+        return [replace(first, twins=tuple(items[1:]))]
+    return [replace(i, why=i.why or "its weight is used in other ways too") for i in items]
+
+
+class _Finder:
+    def __init__(self, analysis: Analysis) -> None:
+        self.analysis = analysis
+        self.facts = analysis.facts
+        self.producer = {o: n for n in self.facts.nodes for o in n.outputs}
+        self.uses: dict[str, int] = {}
+        self.readers: dict[str, list[NodeFacts]] = {}
+        for node in self.facts.all_nodes:
+            for name in node.inputs:
+                self.uses[name] = self.uses.get(name, 0) + 1
+                self.readers.setdefault(name, []).append(node)
+            for body in node.bodies:
+                for name in body.outputs:
+                    self.uses[name] = self.uses.get(name, 0) + 1
+
+    def run(self) -> Iterator[Linear]:
+        for node in self.facts.nodes:
+            yield from self._of(node)
+
+    def _of(self, node: NodeFacts) -> Iterator[Linear]:
+        shapes = self.analysis.recording.shapes
+        match node.op:
+            case "Conv" | "FusedConv":
+                rank = len(shapes.get(node.inputs[1], ())) - 2
+                if rank > 0:
+                    yield from self._make(node, 0, 1, _conv(node, rank), 2)
+            case "ConvTranspose":
+                rank = len(shapes.get(node.inputs[1], ())) - 2
+                strides = tuple(int(v) for v in node.attributes.get("strides") or [1] * rank)
+                layout = ConvTransposeLayout(int(node.attributes.get("group") or 1), strides)
+                yield from self._make(node, 0, 1, layout, 2)
+            case "Gemm" if not node.attributes.get("transA"):
+                turned = MatMulLayout(turned=bool(node.attributes.get("transB")))
+                gain = float(node.attributes.get("alpha", 1.0))
+                plain = float(node.attributes.get("beta", 1.0)) == 1.0
+                yield from self._make(node, 0, 1, turned, 2 if plain else "", gain)
+            case "MatMul" if len(shapes.get(node.inputs[1], ())) >= 2 and shapes.get(node.inputs[0]):
+                yield from self._make(node, 0, 1, MatMulLayout(), "add")
+            case "LSTM" | "GRU" | "RNN" if not node.attributes.get("layout"):
+                yield from self._make(node, 0, 1, RecurrentLayout(), 3)
+                if node.outputs[0]:
+                    yield from self._make(node, node.outputs[0], 2, StateLayout(), 3)
+
+    def _make(
+        self, node: NodeFacts, given: int | str, at: int, layout: Layout, place: int | str, gain: float = 1.0
+    ) -> Iterator[Linear]:
+        read = node.inputs[given] if isinstance(given, int) else given
+        if read in self.facts.constant or node.inputs[at] not in self.facts.constant:
+            return
+        name, order, why = self._stored(node.inputs[at])
+        if not name:
+            return
+        weight = self.analysis.weights.get(name)
+        shape = self.analysis.recording.shapes.get(node.inputs[at])
+        if weight is None or shape is None or weight.made is not None:
+            return
+        if not why and (weight.quantised is not None or not weight.real):
+            why = "its weight is quantised"
+        bias, result = self._bias(node, place, shape)
+        yield Linear(
+            node.name, read, name, shape, order, layout, node.outputs[0], bias, place, result, gain, why
+        )
+
+    def _bias(self, node: NodeFacts, place: int | str, shape: tuple[int, ...]) -> tuple[str, str]:
+        """The bias of an operator, if it is an initializer of its own, and the tensor behind it."""
+        output = node.outputs[0]
+        if isinstance(place, int):
+            name = node.inputs[place] if place < len(node.inputs) else ""
+            return (name if self._own(name) else ""), output
+        readers = self.readers.get(output, ())
+        if (
+            place == "add"
+            and len(readers) == 1
+            and readers[0].op == "Add"
+            and output not in self.facts.outputs
+        ):
+            other = next((n for n in readers[0].inputs if n != output), "")
+            sizes = self.analysis.recording.shapes.get(other, ())
+            if (
+                self._own(other)
+                and sizes
+                and sizes[-1] == shape[-1] == int(np.prod(sizes))
+                and len(shape) == 2
+            ):
+                return other, readers[0].outputs[0]
+        return "", output
+
+    def _own(self, name: str) -> bool:
+        """Whether this is an initializer of real numbers that only one operator reads."""
+        weight = self.analysis.weights.get(name)
+        return (
+            weight is not None
+            and name in self.facts.weights
+            and self.uses[name] == 1
+            and bool(self.facts.weights[name].dtype.is_floating_point())
+        )
+
+    def _stored(self, name: str) -> tuple[str, Array | None, str]:
+        """The initializer behind a constant tensor, and how its elements were moved on the way."""
+        if name in self.facts.weights:
+            return name, None, ""
+        chain: list[NodeFacts] = []
+        while name not in self.facts.weights:
+            node = self.producer.get(name)
+            if node is None or node.domain or node.op not in (*_MOVES, "DequantizeLinear"):
+                return "", None, ""
+            if self.uses.get(name, 0) > 1:
+                return "", None, ""
+            chain.append(node)
+            name = node.inputs[0]
+        if any(n.op == "DequantizeLinear" for n in chain):
+            return name, None, "its weight is quantised"
+        order = np.arange(self.facts.weights[name].size).reshape(
+            tuple(int(s) for s in self.facts.weights[name].shape.numpy())
+        )
+        for node in reversed(chain):
+            if node.op == "Transpose":
+                order = np.transpose(order, node.attributes.get("perm"))
+            else:
+                order = order.reshape(self.analysis.recording.shapes[node.outputs[0]])
+        return name, order, ""
+
+
+def _conv(node: NodeFacts, rank: int) -> ConvLayout:
+    def ints(name: str, default: int, count: int) -> tuple[int, ...]:
+        return tuple(int(v) for v in node.attributes.get(name) or [default] * count)
+
+    return ConvLayout(
+        int(node.attributes.get("group") or 1),
+        ints("strides", 1, rank),
+        ints("dilations", 1, rank),
+        ints("pads", 0, 2 * rank),
+        str(node.attributes.get("auto_pad") or "NOTSET"),
+    )
+
+
+def unit_columns(item: Linear, analysis: Analysis, group: Group) -> NDArray[np.int64] | None:
+    """Which unit of a group each column belongs to.
+
+    A unit is a slot, or, where the group keeps other slots for each outer one, a pair of both, numbered like
+    the group's scores laid out flat.
+
+    Returns:
+        Shape `(blocks, columns)`, -1 for columns of none; None if the operator does not contract the group.
+    """
+    weight = analysis.weights[item.weight]
+    if not any(group.atom in d.atoms for d in weight.dims):
+        return None
+    slots = _along(weight, group.atom)
+    units = slots.astype(np.int64)
+    stride = group.size
+    for outer in reversed(group.outer):
+        found = _along(weight, outer)
+        units = np.where((units >= 0) & (found >= 0), units + stride * found, -1)
+        stride *= analysis.atom_sizes[outer]
+    seen = item.layout.matrix(item.view(np.broadcast_to(units, weight.shape)))
+    if seen.shape[1] and (seen == seen[:, :1]).all():
+        columns = seen[:, 0]
+        return columns if (columns >= 0).any() else None
+    return None
+
+
+def _along(weight: Weight, atom: int) -> NDArray[np.int64]:
+    """The slot of an atom at every element of a weight, as something that stretches over it; -1 where it has none."""
+    found = np.full((1,) * len(weight.shape), -1, np.int64)
+    for axis, dim in enumerate(weight.dims):
+        if atom in dim.atoms:
+            shape = [1] * len(weight.shape)
+            shape[axis] = dim.size
+            along = slots_of(dim, atom).reshape(shape)
+            found = np.where(along >= 0, along, found)
+    return found

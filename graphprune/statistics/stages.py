@@ -1,0 +1,224 @@
+"""Runs a model stage by stage over many inputs, so that weights can change between stages.
+
+A stage is all that can be computed once the linear operators of the stages before it are settled. Tensors that later
+stages need wait in a store, in memory up to a budget and on disk beyond it. Two models of the same graph can
+be run in step: the original, and one whose weights change as it goes; what has not changed is computed once.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from graphprune.analysis.facts import GraphFacts, NodeFacts
+from graphprune.runtime.bodies import read_from_outside, redirect
+from graphprune.runtime.session import open_session
+
+Array = NDArray[Any]
+Feeds = Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Nodes that run together, and the tensors that later stages or readers of this one need."""
+
+    nodes: tuple[str, ...]
+    keeps: frozenset[str]
+    drops: frozenset[str]  # not needed any more when the stage is over
+
+
+def plan_stages(facts: GraphFacts, settled: Mapping[str, str], wanted: Sequence[str]) -> list[Stage]:
+    """Cut a graph into stages.
+
+    Args:
+        facts: the graph.
+        settled: operators that are settled one after the other, and the tensor each reads.
+        wanted: further tensors that are asked for.
+    """
+    level: dict[str, int] = {}
+    of_node: dict[str, int] = {}
+    for node in facts.nodes:
+        given = max((level.get(n, 0) for n in (*node.inputs, *node.captured)), default=0)
+        of_node[node.name] = given + (node.name in settled)
+        for name in node.outputs:
+            level[name] = of_node[node.name]
+    last = max(of_node.values(), default=0)
+    needed: dict[str, int] = dict.fromkeys(wanted, last + 1)
+    for node in facts.nodes:
+        for name in (*node.inputs, *node.captured):
+            needed[name] = max(needed.get(name, 0), of_node[node.name])
+    for node, name in settled.items():
+        needed[name] = max(needed.get(name, 0), of_node[node])
+    made = {name: k for name, k in level.items() if name}
+    stages = []
+    for k in range(last + 1):
+        nodes = tuple(n.name for n in facts.nodes if of_node[n.name] == k)
+        keeps = frozenset(
+            name
+            for name, at in made.items()
+            if at == k and (needed.get(name, -1) > k or name in settled.values() or name in wanted)
+        )
+        drops = frozenset(name for name, until in needed.items() if until == k and name not in wanted)
+        stages.append(Stage(nodes, keeps, drops))
+    return stages
+
+
+class Store:
+    """Tensors of every batch, on disk when memory is short."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._held = 0
+        self._arrays: dict[tuple[str, int], Array] = {}
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def put(self, name: str, batch: int, array: Array) -> None:
+        """Keep an array."""
+        if self._held + array.nbytes > self._budget and array.dtype != object:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="graphprune-")
+            path = Path(self._folder.name) / f"{len(self._arrays)}-{batch}.npy"
+            mapped = np.lib.format.open_memmap(path, mode="w+", dtype=array.dtype, shape=array.shape)
+            mapped[...] = array
+            path.unlink()  # the mapping keeps it alive
+            array = mapped
+        else:
+            self._held += array.nbytes
+        self._arrays[name, batch] = array
+
+    def get(self, name: str, batch: int) -> Array:
+        """An array that was kept."""
+        return self._arrays[name, batch]
+
+    def __contains__(self, key: tuple[str, int]) -> bool:
+        return key in self._arrays
+
+    def drop(self, names: frozenset[str], batches: int) -> None:
+        """Forget arrays."""
+        for name in names:
+            for batch in range(batches):
+                array = self._arrays.pop((name, batch), None)
+                if array is not None and not isinstance(array, np.memmap):
+                    self._held -= array.nbytes
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._arrays.clear()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+
+class StageModel:
+    """Makes runnable models of some nodes of a graph, with some weights replaced."""
+
+    def __init__(self, model: ir.Model, facts: GraphFacts) -> None:
+        self.model = model
+        self._nodes = {str(n.name): n for n in model.graph}
+        self._facts = {n.name: n for n in facts.nodes}
+        self._types: dict[str, Any] = {}
+
+    def inputs_of(self, nodes: Sequence[str]) -> tuple[str, ...]:
+        """Tensors that nodes read and do not make themselves, weights left out."""
+        made = {o for n in nodes for o in self._facts[n].outputs}
+        read = (name for n in nodes for name in (*self._facts[n].inputs, *self._facts[n].captured))
+        weights = self.model.graph.initializers
+        return tuple(dict.fromkeys(n for n in read if n and n not in made and n not in weights))
+
+    def build(
+        self, nodes: Sequence[str], outputs: Sequence[str], replaced: Mapping[str, Array], given: Feeds
+    ) -> ir.Model:
+        """The nodes as a model of their own.
+
+        Args:
+            nodes: names, in order.
+            outputs: tensors to give.
+            replaced: other values for some weights.
+            given: one example of every input.
+        """
+        graph = self.model.graph
+        values: dict[str, ir.Value] = {}
+        inputs, weights = [], []
+        for name in self.inputs_of(nodes):
+            array = given[name]
+            value = ir.Value(
+                name=name,
+                type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
+                shape=ir.Shape([None] * array.ndim),
+            )
+            values[name] = value
+            inputs.append(value)
+        used = {n for node in nodes for n in (*self._facts[node].inputs, *self._facts[node].captured)}
+        for name, initializer in graph.initializers.items():
+            if name not in used or initializer.const_value is None:
+                continue
+            tensor: ir.TensorProtocol = initializer.const_value
+            if name in replaced:
+                tensor = ir.Tensor(replaced[name], name=name)
+            values[name] = ir.Value(
+                name=name, type=ir.TensorType(tensor.dtype), shape=tensor.shape, const_value=tensor
+            )
+            weights.append(values[name])
+        made = [self._clone(self._nodes[n], values) for n in nodes]
+        small = ir.Graph(
+            inputs,
+            [values[n] for n in outputs],
+            nodes=made,
+            initializers=weights,
+            opset_imports=dict(graph.opset_imports or self.model.opset_imports),
+            name="stage",
+        )
+        return ir.Model(small, ir_version=self.model.ir_version)
+
+    def _clone(self, node: ir.Node, values: dict[str, ir.Value]) -> ir.Node:
+        attributes = []
+        for attribute in node.attributes.values():
+            if attribute.type == ir.AttributeType.GRAPH:
+                body = attribute.as_graph().clone(allow_outer_scope_values=True)
+                redirect(body, {v: values[str(v.name)] for v in read_from_outside(body)})
+                attribute = ir.AttrGraph(attribute.name, body)
+            attributes.append(attribute)
+        clone = ir.Node(
+            node.domain,
+            node.op_type,
+            [None if v is None else values[str(v.name)] for v in node.inputs],
+            attributes,
+            num_outputs=len(node.outputs),
+            name=node.name,
+            version=node.version,
+        )
+        for old, new in zip(node.outputs, clone.outputs, strict=True):
+            new.name = old.name
+            if old.name:
+                values[old.name] = new
+        return clone
+
+
+def run_stage(
+    builder: StageModel,
+    nodes: Sequence[str],
+    outputs: Sequence[str],
+    replaced: Mapping[str, Array],
+    batches: Sequence[Feeds],
+) -> Iterator[dict[str, Array]]:
+    """Outputs of a stage for every batch of its inputs."""
+    if not nodes or not outputs:
+        for _ in batches:
+            yield {}
+        return
+    model = builder.build(nodes, outputs, replaced, batches[0])
+    with open_session(model) as session:
+        ports = {p.name for p in session.inputs}
+        for feeds in batches:
+            yield session.run({k: v for k, v in feeds.items() if k in ports}, list(outputs))
+
+
+def needed_inputs(nodes: Sequence[NodeFacts]) -> frozenset[str]:
+    """Everything that nodes read."""
+    return frozenset(n for node in nodes for n in (*node.inputs, *node.captured))

@@ -1,0 +1,88 @@
+"""Knapsack: slots leave where they cost least for what they save, on the exact cost polynomial.
+
+Scores must add up: the sum of the lowest scores of a group is what removing these slots costs. The next slot
+to go is always the one with the least score for each multiply-add (or parameter, or byte) that its removal saves
+now, when the groups around it have shrunk already; this is the greedy solution of the knapsack problem, exact but
+for the last item when scores rise within every group. Source: HALP (Shen et al., NeurIPS 2022) for pruning as a
+knapsack; the lazy evaluation is Minoux's (1978), sound because shrinking neighbours only lowers what is saved.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+
+import numpy as np
+
+from graphprune.passes import AllocationProblem
+
+_STEPS = 64  # a group goes from whole to empty in at most this many steps
+
+
+def allocate(problem: AllocationProblem, share: float) -> dict[int, int]:
+    """Kept slots by group after `share` of the way from the whole model to all floors."""
+    path = _path(problem)
+    counts = {g.atom: g.size for g in problem.groups}
+    for atom, less in path[: int(round(len(path) * share))]:
+        counts[atom] -= less
+    return counts
+
+
+_paths: dict[int, tuple[AllocationProblem, list[tuple[int, int]]]] = {}
+
+
+def _path(problem: AllocationProblem) -> list[tuple[int, int]]:
+    """Every step of the way, computed once for a problem: (group, slots it loses)."""
+    if id(problem) not in _paths or _paths[id(problem)][0] is not problem:
+        _paths.clear()
+        _paths[id(problem)] = (problem, _walk(problem))
+    return _paths[id(problem)][1]
+
+
+def _walk(problem: AllocationProblem) -> list[tuple[int, int]]:
+    losses: dict[int, np.ndarray] = {}
+    chunks: dict[int, int] = {}
+    for group in problem.groups:
+        scores = problem.scores[group.atom]
+        ordered = np.sort(scores, axis=-1).reshape(-1, group.size).sum(axis=0)
+        losses[group.atom] = np.concatenate([[0.0], np.cumsum(ordered)])
+        block = problem.step if group.kind not in ("heads", "groups") else 1
+        chunks[group.atom] = max(1, block, -(-group.size // _STEPS))
+    whole = problem.costs.cost()
+    counts = {g.atom: g.size for g in problem.groups}
+    sizes = dict(counts)
+
+    def price(atom: int) -> tuple[float, int]:
+        """Score for each unit of cost saved, and the slots of the step."""
+        room = counts[atom] - problem.floors[atom]
+        less = min(room, chunks[atom])
+        if less <= 0:
+            return float("inf"), 0
+        gone = sizes[atom] - counts[atom]
+        loss = losses[atom][gone + less] - losses[atom][gone]
+        saved = problem.costs.saving(atom, less, counts)
+        shares: Mapping[str, float] = {
+            "macs": saved.macs / max(1, whole.macs),
+            "params": saved.params / max(1, whole.params),
+            "size": saved.weight_bytes / max(1, whole.weight_bytes),
+        }
+        gain = (
+            (shares["macs"] + shares["params"]) / 2 if problem.measure == "both" else shares[problem.measure]
+        )
+        return (loss / gain if gain > 0 else float("inf")), less
+
+    heap = [(price(g.atom)[0], k, g.atom) for k, g in enumerate(problem.groups)]
+    heapq.heapify(heap)
+    path = []
+    while heap:
+        _, order, atom = heapq.heappop(heap)
+        now, less = price(atom)
+        if less <= 0:
+            continue
+        if heap and now > heap[0][0] and now != float("inf"):
+            heapq.heappush(heap, (now, order, atom))
+            continue
+        path.append((atom, less))
+        counts[atom] -= less
+        heapq.heappush(heap, (price(atom)[0], order, atom))
+    return path

@@ -1,0 +1,22 @@
+"""Recipes: published methods, each as a choice of parts, and ours.
+
+`follows` says whether a recipe is the paper's method; the others are adapted, mostly because the paper cuts other
+structures, scores with gradients, or ranks in another way. What is not stated in a paper is stated here.
+"""
+
+from __future__ import annotations
+
+from graphprune.passes import Recipe
+
+RECIPES = (
+    Recipe(
+        "auto", "obs", "mean", "sensitivity", "knapsack", "refit",
+        "ours: OBS scores, measured sensitivity, knapsack on exact costs, refit to the original", True,
+        "the best we have: needs inputs, makes some up if none are given",
+    ),
+    Recipe(
+        "plain", "l2-group", "mean", "mean", "uniform", "none",
+        "Fang et al., DepGraph, CVPR 2023, with the same share for every group", False,
+        "weights only, nothing repaired: fast, and a start for fine-tuning",
+    ),
+)  # fmt: skip
