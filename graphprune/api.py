@@ -70,12 +70,13 @@ def prune(
         ratio: share of slots to remove from each group, in (0, 1); 0.5 if no target is given.
         target: budgets such as `"macs=0.5"`, `"params=1.2M"`, `"size=8MB"` instead of a ratio.
         output: where to write the pruned model.
-        calib: inputs the statistics are made of: a path of a .npz or .npy file, a folder of them or of images,
+        calib: inputs the statistics are made of: a path of a .npz or .npy file, a folder of them or of
+        images,
             "module:function", "noise", a mapping of arrays, or any iterable of feeds. None makes inputs up.
         calib_samples: use at most this many of them.
         preprocess: what to do with images, for example "resize=256,crop=224,mean=0.5,std=0.5".
-        recipe: a set of parts by name, see `graphprune recipes`; "" for "auto", or for "plain" if a part is named.
-        criterion, reducer, normaliser, allocation, compensation: passes instead of the recipe's.
+        recipe: a set of parts by name, see `graphprune recipes`; "" for "auto", or for "plain" if a part is
+        named. criterion, reducer, normaliser, allocation, compensation: passes instead of the recipe's.
         round_to: kept channels and neurons are rounded up to a multiple of this.
         min_keep: smallest share of slots any group keeps when a target or a global ranking decides.
         structures: kinds of dimensions that may be cut; None for all that can be cut exactly.

@@ -1,4 +1,4 @@
-"""What a run knows of a model's inputs: calibration data, statistics made of them, and the repair they allow."""
+"""What a run knows of a model's inputs: calibration data, statistics of them, the repair they allow."""
 
 from __future__ import annotations
 
@@ -95,13 +95,14 @@ class Inputs:
         if short:
             worst = min(short, key=lambda o: o.rows / o.kept)
             found.append(
-                f"too few calibration inputs: {len(short)} operators were repaired on fewer rows than they keep "
-                f'columns (worst: "{worst.node}", {worst.rows} rows for {worst.kept} columns); give more'
+                f"too few calibration inputs: {len(short)} operators were repaired on fewer rows than they
+                keep " f'columns (worst: "{worst.node}", {worst.rows} rows for {worst.kept} columns); give
+                more'
             )
         if self.calibration.synthetic:
             found.append(
-                f"no calibration inputs were given: statistics are of {self.calibration.samples} made-up inputs "
-                f"({self.calibration.source}); real ones (--calib) keep more of the accuracy"
+                f"no calibration inputs were given: statistics are of {self.calibration.samples} made-up
+                inputs " f"({self.calibration.source}); real ones (--calib) keep more of the accuracy"
             )
         return found
 

@@ -277,7 +277,8 @@ def find_pass(kind: str, name: str) -> Pass:
     Raises:
         UsageError: there is none; names those there are.
     """
-    return _find(all_passes(), kind, name)
+    found: Pass = _find(all_passes(), kind, name)
+    return found
 
 
 def find_recipe(name: str) -> Recipe:
@@ -286,7 +287,8 @@ def find_recipe(name: str) -> Recipe:
     Raises:
         UsageError: there is none; names those there are.
     """
-    return _find(all_recipes(), "recipe", name)
+    found: Recipe = _find(all_recipes(), "recipe", name)
+    return found
 
 
 def _find(offered: Mapping[tuple[str, str], Any], kind: str, name: str) -> Any:

@@ -193,8 +193,8 @@ def _repair(run: Run, compensation: str, seed: int, clock: _Clock) -> None:
 def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:
     """Prune a model exactly as a plan says.
 
-    Where the plan was made with a repair, that is repeated too, on the inputs the plan names or on others that
-    are given.
+    Where the plan was made with a repair, that is repeated too, on the inputs the plan names or on others
+    that are given.
 
     Raises:
         PlanError: the plan does not fit the model.

@@ -67,6 +67,7 @@ def load_calibration(
     Raises:
         CalibrationError: it cannot be read, or does not fit the model's inputs.
     """
+    feeds: Iterable[Any]
     if isinstance(what, str) and what.split(":")[0] == "noise":
         kind = what.partition(":")[2] or "auto"
         if kind not in KINDS:

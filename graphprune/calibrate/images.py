@@ -1,7 +1,8 @@
 """Calibration inputs from a folder of pictures.
 
 The preprocessing must be stated, because a model does not tell: `resize=256,crop=224,mean=0.485:0.456:0.406,
-std=0.229:0.224:0.225`. What is not stated: the size is the model's, colours are RGB, and values are divided by 255.
+std=0.229:0.224:0.225`. What is not stated: the size is the model's, colours are RGB, and values are divided
+by 255.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def read_images(
             image = image.crop((left, top, left + width, top + height))
         else:
             image = image.resize((width, height))
-        array = np.asarray(image, np.float32).reshape(height, width, -1) * how.scale
+        array: NDArray[Any] = np.asarray(image, np.float32).reshape(height, width, -1) * how.scale
         if how.color == "bgr":
             array = array[..., ::-1]
         array = (array - np.array(how.mean or 0.0, np.float32)) / np.array(how.std or 1.0, np.float32)

@@ -1,8 +1,9 @@
 """Inputs made up for a model that comes without any.
 
-White noise is far from what networks see: pictures and sounds vary slowly, and most of their energy lies in low
-frequencies. So besides plain noise there are images whose spectrum falls like that of photographs (amplitude
-1/f: Field, JOSA A 1987) with flat shapes laid over one another (dead leaves: Lee, Mumford and Huang, IJCV 2001).
+White noise is far from what networks see: pictures and sounds vary slowly, and most of their energy lies in
+low frequencies. So besides plain noise there are images whose spectrum falls like that of photographs
+(amplitude 1/f: Field, JOSA A 1987) with flat shapes laid over one another (dead leaves: Lee, Mumford and
+Huang, IJCV 2001).
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def _changed(array: Array, kind: str, random: np.random.Generator) -> Array:
     if array.dtype.kind != "f" or not array.size or set(np.unique(array[:1].ravel()[:64])) <= {0.0, 1.0}:
         return array
     if kind == "uniform":
-        return (random.random(array.shape) * 2 * np.sqrt(3) - np.sqrt(3)).astype(array.dtype)
+        uniform = random.random(array.shape) * 2 * np.sqrt(3) - np.sqrt(3)
+        return np.asarray(uniform.astype(array.dtype))
     axes = _spatial(array.shape)
     if kind == "normal" or not axes:
         return array
@@ -65,7 +67,7 @@ def _spatial(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _images(shape: tuple[int, ...], axes: tuple[int, ...], random: np.random.Generator) -> Array:
-    """Standardised images: half smooth noise, half flat shapes over it, with random contrast and brightness."""
+    """Standardised images: smooth noise, half of them with flat shapes over it, of random contrast."""
     last = tuple(s for k, s in enumerate(shape) if k not in axes)
     sizes = tuple(shape[k] for k in axes)
     frequencies = np.sqrt(

@@ -1,9 +1,10 @@
 """Repairs a pruned network from its inputs to its outputs, one linear operator after the other.
 
-The original and the masked network run in step, stage by stage. Before a linear operator runs in the masked network,
-its weight is fitted so that, on what reaches it there, it gives what it gave in the original. So each repair also
-makes up for what the repairs before it left over. Everything happens at the original widths: the masked network
-computes what the pruned one will, and rewriting cuts the repaired weights like any others.
+The original and the masked network run in step, stage by stage. Before a linear operator runs in the masked
+network, its weight is fitted so that, on what reaches it there, it gives what it gave in the original. So
+each repair also makes up for what the repairs before it left over. Everything happens at the original
+widths: the masked network computes what the pruned one will, and rewriting cuts the repaired weights like
+any others.
 """
 
 from __future__ import annotations
@@ -189,7 +190,8 @@ class _Repairer:
         if name not in self.masked:
             return None
         weight = self.analysis.weights[name]
-        return zero_removed(np.ones(weight.shape, np.int8), weight, self.keeps, np.zeros((), np.int8)) > 0
+        ones = zero_removed(np.ones(weight.shape, np.int8), weight, self.keeps, np.zeros((), np.int8))
+        return np.asarray(ones, bool)
 
     # -- fitting ------------------------------------------------------------------------------
 
@@ -207,11 +209,11 @@ class _Repairer:
         weight = item.layout.matrix(item.view(stored).astype(np.float32)) * item.gain
         kept = self._kept(item.weight)
         if kept is None:
-            columns = np.ones((len(weight), weight.shape[2]), bool)
-            rows = np.ones(weight.shape[:2], bool)
+            columns: Array = np.ones((len(weight), weight.shape[2]), bool)
+            rows: Array = np.ones(weight.shape[:2], bool)
         else:
             seen = item.layout.matrix(item.view(kept))
-            columns, rows = seen.any(axis=1), seen.any(axis=2)
+            columns, rows = np.asarray(seen.any(axis=1)), np.asarray(seen.any(axis=2))
         whole = bool(columns.all())
         if whole and (item.input not in self.changed or not self.how.everything):
             return

@@ -1,9 +1,9 @@
 """Closed-form repair of a linear operator whose inputs have lost columns.
 
-All of it minimises `E || y - (W' h + b) ||^2` over the kept columns of `h`, given moments. With `y = W h` of the
-same rows this is the block form of Optimal Brain Surgeon (Hassibi and Stork, 1993; OBC, Frantar and Alistarh,
-NeurIPS 2022) and, centred, that of OB2C; with `y` from the original network it also makes up for what went
-wrong before (He et al., ICCV 2017; ThiNet, ICCV 2017).
+All of it minimises `E || y - (W' h + b) ||^2` over the kept columns of `h`, given moments. With `y = W h` of
+the same rows this is the block form of Optimal Brain Surgeon (Hassibi and Stork, 1993; OBC, Frantar and
+Alistarh, NeurIPS 2022) and, centred, that of OB2C; with `y` from the original network it also makes up for
+what went wrong before (He et al., ICCV 2017; ThiNet, ICCV 2017).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def solve_damped(matrix: Floats, right: Floats, damping: float) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Normal:
-    """Normal equations of one operator: `matrix` of the columns, `right` with the targets, `squares` of the targets."""
+    """Normal equations of one operator: moments of its columns, with its targets, and of those."""
 
     matrix: Floats
     right: Floats
@@ -90,7 +90,7 @@ class Normal:
 
 
 def rescale(normal: Normal, start: Floats, damping: float) -> Floats:
-    """`start` with each column scaled by the factor that minimises the error (Kwon et al., NeurIPS 2022, section 3.4)."""
+    """`start` with each column scaled so that the error is least (Kwon et al., NeurIPS 2022)."""
     matrix = (start.T @ start) * normal.matrix
     right = (start * normal.right).sum(axis=0)
     step = solve_damped(matrix, (right - matrix.sum(axis=1))[:, None], damping)[:, 0]

@@ -65,7 +65,7 @@ def one_shot(statistics: Statistics, keeps: Keeps, readers: Sequence[Linear]) ->
                 moved = found.get(use.bias, bias).astype(np.float64) + use.layout.bias(shift, bias.shape)
                 if any(a in keeps for d in analysis.weights[use.bias].dims for a in d.atoms):
                     bias_ = analysis.weights[use.bias]
-                    moved = zero_removed(moved, bias_, keeps, np.zeros((), np.int8))
+                    moved = np.asarray(zero_removed(moved, bias_, keeps, np.zeros((), np.int8)), np.float64)
                 found[use.bias] = moved.astype(bias.dtype)
     return found
 

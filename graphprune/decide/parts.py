@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from graphprune.errors import UsageError
-from graphprune.passes import MemberScore, Recipe, Scores, ScoringProblem, find_pass, find_recipe
+from graphprune.passes import MemberScore, Scores, ScoringProblem, find_pass, find_recipe
 
 if TYPE_CHECKING:
     from graphprune.decide.decision import Options
@@ -79,7 +79,7 @@ def choose_parts(options: Options, runs: bool = True) -> Parts:
     if recipe.needs == "inputs" and not runs and not options.recipe:
         recipe = find_recipe(PLAIN)
         notes = ("the model cannot be run, so slots are scored by their weights and nothing is repaired",)
-    parts = {**dict(recipe.parts), **named}
+    parts: dict[str, str] = {**dict(recipe.parts), **named}
     if options.ratio is not None and recipe.name in (AUTO, PLAIN) and "allocation" not in named:
         parts["allocation"] = "uniform"  # a ratio says what every group loses
     for kind, name in parts.items():
@@ -91,5 +91,4 @@ def structures_of(options: Options) -> tuple[str, ...] | None:
     """The kinds of groups that may be cut: the user's choice, or the recipe's."""
     if options.structures is not None or not options.recipe:
         return options.structures
-    chosen: Recipe = find_recipe(options.recipe)
-    return cast("tuple[str, ...] | None", chosen.structures)
+    return find_recipe(options.recipe).structures

@@ -1,4 +1,4 @@
-"""Gives every linear operator a bias of its own, at zero, so that a repair has somewhere to put a constant."""
+"""Gives every linear operator a bias, at zero, so that a repair has somewhere to put a constant."""
 
 from __future__ import annotations
 

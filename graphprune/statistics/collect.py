@@ -48,7 +48,8 @@ class Statistics:
         """Collect the moments of these operators, in as many passes as memory asks for."""
         todo = [i for i in items if (i.node, i.weight) not in self._found]
         while todo:
-            chunk, size = [], 0
+            chunk: list[Linear] = []
+            size = 0
             while todo and (not chunk or size + _bytes(todo[0]) <= self._budget):
                 size += _bytes(todo[0])
                 chunk.append(todo.pop(0))

@@ -1,7 +1,7 @@
 """Linear operators in matrix form: how inputs become rows and weights become matrices.
 
-Every operator that multiplies by a weight computes `y = H W^T + b` for some matrix H whose rows are made of its
-input. A layout knows how. The matrices have a leading axis of blocks, because grouped convolutions and
+Every operator that multiplies by a weight computes `y = H W^T + b` for some matrix H whose rows are made of
+its input. A layout knows how. The matrices have a leading axis of blocks, because grouped convolutions and
 stacked MatMuls are several independent products; a convolution's columns run over input channels and, within
 each, over kernel positions, so a channel owns consecutive columns.
 """
@@ -40,7 +40,7 @@ class Layout(ABC):
         """The weight again, from what `matrix` gave."""
 
     def outputs(self, y: Array, weight_shape: Sequence[int], chosen: Array | None) -> Rows | None:
-        """A tensor shaped like the operator's output as rows `(blocks, rows, outputs)`; None if it has no such form."""
+        """A tensor shaped like the output as rows `(blocks, rows, outputs)`; None if it has no such form."""
         return None
 
     def bias(self, vector: Array, shape: Sequence[int]) -> Array:
@@ -59,7 +59,7 @@ class MatMulLayout(Layout):
         return found if chosen is None else found[:, chosen]
 
     def count(self, x: Array, weight_shape: Sequence[int]) -> int:
-        return x.size // x.shape[-1] // int(np.prod(weight_shape[:-2], dtype=np.int64))
+        return int(x.size // x.shape[-1] // np.prod(weight_shape[:-2], dtype=np.int64))
 
     def matrix(self, weight: Array) -> Array:
         flat = weight.reshape(-1, *weight.shape[-2:])
@@ -107,7 +107,8 @@ class ConvLayout(Layout):
         total = samples * int(np.prod(places, dtype=np.int64))
         chosen = np.arange(total) if chosen is None else chosen
         where = np.unravel_index(chosen, (samples, *places))
-        patches = view[(where[0], slice(None), *where[1:])]  # rows, channels, *kernel
+        index: tuple[Any, ...] = (where[0], slice(None), *where[1:])
+        patches = view[index]  # rows, channels, *kernel
         rows = patches.reshape(len(chosen), self.group, -1)
         return np.ascontiguousarray(rows.transpose(1, 0, 2))
 
@@ -177,9 +178,10 @@ class ConvTransposeLayout(Layout):
         return np.ascontiguousarray(matrix.transpose(0, 2, 1)).reshape(shape)
 
     def bias(self, vector: Array, shape: Sequence[int]) -> Array:
-        """Every output position gets, on average, one contribution in `prod(strides)` of each kernel position."""
+        """Each kernel position contributes, on average, to one output position in `prod(strides)`."""
         channels = int(np.prod(shape, dtype=np.int64))
-        return (vector.reshape(channels, -1).sum(axis=1) / np.prod(self.strides)).reshape(shape)
+        total = vector.reshape(channels, -1).sum(axis=1) / np.prod(self.strides)
+        return np.asarray(total.reshape(shape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,7 @@ class RecurrentLayout(Layout):
 
 @dataclass(frozen=True, slots=True)
 class StateLayout(Layout):
-    """The recurrent weights: rows are the hidden states that the operator itself gives, `(steps, directions, batch, hidden)`."""
+    """The recurrent weights: rows are the states `(steps, directions, batch, hidden)` the operator gives."""
 
     def rows(self, x: Array, weight_shape: Sequence[int], chosen: Array | None) -> Rows:
         directions, hidden = weight_shape[0], weight_shape[2]

@@ -95,15 +95,16 @@ def _joined(items: list[Linear], uses: int) -> list[Linear]:
     if uses == 1:
         return items
     same = all(
-        i.layout == first.layout
-        and i.gain == first.gain
-        and not i.why
-        and (i.order is first.order or (i.order is not None and np.array_equal(i.order, first.order)))
+        i.layout == first.layout and i.gain == first.gain and not i.why and _same(i.order, first.order)
         for i in items
     )
     if uses == len(items) and same:
         return [replace(first, twins=tuple(items[1:]))]
     return [replace(i, why=i.why or "its weight is used in other ways too") for i in items]
+
+
+def _same(one: Array | None, other: Array | None) -> bool:
+    return one is other or (one is not None and other is not None and np.array_equal(one, other))
 
 
 class _Finder:
@@ -269,7 +270,7 @@ def unit_columns(item: Linear, analysis: Analysis, group: Group) -> NDArray[np.i
 
 
 def _along(weight: Weight, atom: int) -> NDArray[np.int64]:
-    """The slot of an atom at every element of a weight, as something that stretches over it; -1 where it has none."""
+    """The slot of an atom at every element of a weight, stretching over it; -1 where it has none."""
     found = np.full((1,) * len(weight.shape), -1, np.int64)
     for axis, dim in enumerate(weight.dims):
         if atom in dim.atoms:

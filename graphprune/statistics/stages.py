@@ -1,8 +1,9 @@
 """Runs a model stage by stage over many inputs, so that weights can change between stages.
 
-A stage is all that can be computed once the linear operators of the stages before it are settled. Tensors that later
-stages need wait in a store, in memory up to a budget and on disk beyond it. Two models of the same graph can
-be run in step: the original, and one whose weights change as it goes; what has not changed is computed once.
+A stage is all that can be computed once the linear operators of the stages before it are settled. Tensors
+that later stages need wait in a store, in memory up to a budget and on disk beyond it. Two models of the
+same graph can be run in step: the original, and one whose weights change as it goes; what has not changed is
+computed once.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from graphprune.analysis.facts import GraphFacts, NodeFacts
+from graphprune.analysis.facts import GraphFacts
 from graphprune.runtime.bodies import read_from_outside, redirect
 from graphprune.runtime.session import open_session
 
@@ -54,8 +55,8 @@ def plan_stages(facts: GraphFacts, settled: Mapping[str, str], wanted: Sequence[
     for node in facts.nodes:
         for name in (*node.inputs, *node.captured):
             needed[name] = max(needed.get(name, 0), of_node[node.name])
-    for node, name in settled.items():
-        needed[name] = max(needed.get(name, 0), of_node[node])
+    for settler, name in settled.items():
+        needed[name] = max(needed.get(name, 0), of_node[settler])
     made = {name: k for name, k in level.items() if name}
     stages = []
     for k in range(last + 1):
@@ -162,7 +163,10 @@ class StageModel:
             if name in replaced:
                 tensor = ir.Tensor(replaced[name], name=name)
             values[name] = ir.Value(
-                name=name, type=ir.TensorType(tensor.dtype), shape=tensor.shape, const_value=tensor
+                name=name,
+                type=ir.TensorType(tensor.dtype),
+                shape=ir.Shape(tensor.shape.numpy()),
+                const_value=tensor,
             )
             weights.append(values[name])
         made = [self._clone(self._nodes[n], values) for n in nodes]
@@ -217,8 +221,3 @@ def run_stage(
         ports = {p.name for p in session.inputs}
         for feeds in batches:
             yield session.run({k: v for k, v in feeds.items() if k in ports}, list(outputs))
-
-
-def needed_inputs(nodes: Sequence[NodeFacts]) -> frozenset[str]:
-    """Everything that nodes read."""
-    return frozenset(n for node in nodes for n in (*node.inputs, *node.captured))

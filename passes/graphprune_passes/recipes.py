@@ -1,7 +1,8 @@
 """Recipes: published methods, each as a choice of parts, and ours.
 
-`follows` says whether a recipe is the paper's method; the others are adapted, mostly because the paper cuts other
-structures, scores with gradients, or ranks in another way. What is not stated in a paper is stated here.
+`follows` says whether a recipe is the paper's method; the others are adapted, mostly because the paper cuts
+other structures, scores with gradients, or ranks in another way. What is not stated in a paper is stated
+here.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Knapsack: slots leave where they cost least for what they save, on the exact cost polynomial.
 
 Scores must add up: the sum of the lowest scores of a group is what removing these slots costs. The next slot
-to go is always the one with the least score for each multiply-add (or parameter, or byte) that its removal saves
-now, when the groups around it have shrunk already; this is the greedy solution of the knapsack problem, exact but
-for the last item when scores rise within every group. Source: HALP (Shen et al., NeurIPS 2022) for pruning as a
-knapsack; the lazy evaluation is Minoux's (1978), sound because shrinking neighbours only lowers what is saved.
+to go is always the one with the least score for each multiply-add (or parameter, or byte) that its removal
+saves now, when the groups around it have shrunk already; this is the greedy solution of the knapsack problem,
+exact but for the last item when scores rise within every group. Source: HALP (Shen et al., NeurIPS 2022) for
+pruning as a knapsack; the lazy evaluation is Minoux's (1978), sound because shrinking neighbours only lowers
+what is saved.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def allocate(problem: AllocationProblem, share: float) -> dict[int, int]:
     """Kept slots by group after `share` of the way from the whole model to all floors."""
     path = _path(problem)
     counts = {g.atom: g.size for g in problem.groups}
-    for atom, less in path[: int(round(len(path) * share))]:
+    for atom, less in path[: round(len(path) * share)]:
         counts[atom] -= less
     return counts
 

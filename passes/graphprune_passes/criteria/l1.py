@@ -1,4 +1,4 @@
-"""L1 norm of the weights of a slot; with the reducer "first" the classical filter norm (Li et al., ICLR 2017)."""
+"""L1 norm of the weights of a slot; with the reducer "first" the filter norm of Li et al. (ICLR 2017)."""
 
 from __future__ import annotations
 

@@ -1,16 +1,17 @@
 """Optimal Brain Surgeon scores: what removing a unit costs its readers once they are refitted.
 
 Units are removed one after the other, always the one whose removal, with the best possible change of the
-remaining weights, moves the outputs of its readers least; the score of a unit is the error its removal added, as a
-share of the variance of those outputs. So the sum of the lowest scores of a group is the whole error of removing
-these units, which is what allocations want to know.
+remaining weights, moves the outputs of its readers least; the score of a unit is the error its removal
+added, as a share of the variance of those outputs. So the sum of the lowest scores of a group is the whole
+error of removing these units, which is what allocations want to know.
 
-Sources: Hassibi and Stork (1993); structured form of ZipLM (Kurtic et al., NeurIPS 2023) and OSSCAR (Meng et al.,
-ICML 2024); with the centred covariance, as in OB2C, because a bias takes up the mean.
+Sources: Hassibi and Stork (1993); structured form of ZipLM (Kurtic et al., NeurIPS 2023) and OSSCAR (Meng et
+al., ICML 2024); with the centred covariance, as in OB2C, because a bias takes up the mean.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,7 +87,7 @@ class _Reader:
         return max(error, 0.0) / self.scale
 
 
-def _readers(problem: ScoringProblem, group: Group, centred: bool):  # type: ignore[no-untyped-def]
+def _readers(problem: ScoringProblem, group: Group, centred: bool) -> Iterator[_Reader]:
     statistics = problem.statistics
     found = []
     for item in statistics.linear:
@@ -111,7 +112,8 @@ def _readers(problem: ScoringProblem, group: Group, centred: bool):  # type: ign
                 chosen = numbers[sizes == size]
                 by_size.append((chosen, np.stack([np.flatnonzero(u == n) for n in chosen])))
             damped = c + np.eye(len(c)) * max(DAMPING * float(np.trace(c)) / len(c), 1e-12)
-            yield _Reader(np.linalg.inv(damped), w.copy(), by_size, max(scale, 1e-30))
+            inverse = np.asarray(np.linalg.inv(damped), np.float64)
+            yield _Reader(inverse, w.copy(), by_size, max(scale, 1e-30))
 
 
 def _eliminate(readers: list[_Reader], count: int) -> Floats:
@@ -120,7 +122,7 @@ def _eliminate(readers: list[_Reader], count: int) -> Floats:
     step = max(1, -(-count // _STEPS))
     worst = 0.0
     while alive.sum() > 1:
-        costs = sum(r.costs(count) for r in readers)
+        costs = np.sum([r.costs(count) for r in readers], axis=0)
         costs[~alive] = np.inf
         number = min(step, int(alive.sum()) - 1)
         gone = np.argpartition(costs, number - 1)[:number]

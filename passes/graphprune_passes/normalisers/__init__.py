@@ -1,4 +1,4 @@
-"""Normalisers: make the scores of different groups comparable (Torch-Pruning's, LAMP's and FLAP's among them)."""
+"""Normalisers: make the scores of different groups comparable."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ def _each(change: Callable[[Floats], Floats]) -> Callable[[ScoringProblem, Score
 
 def _sum(s: Floats) -> Floats:
     """Divide by the sum of the group."""
-    return s / max(float(np.abs(s).sum()), _TINY)
+    return np.asarray(s / max(float(np.abs(s).sum()), _TINY))
 
 
 def _mean(s: Floats) -> Floats:
     """Divide by the mean of the group."""
-    return s / max(float(np.abs(s).mean()), _TINY)
+    return np.asarray(s / max(float(np.abs(s).mean()), _TINY))
 
 
 def _max(s: Floats) -> Floats:
     """Divide by the largest of the group."""
-    return s / max(float(np.abs(s).max()), _TINY)
+    return np.asarray(s / max(float(np.abs(s).max()), _TINY))
 
 
 def _minmax(s: Floats) -> Floats:
     """Stretch to [0, 1]."""
-    return (s - s.min()) / max(float(s.max() - s.min()), _TINY)
+    return np.asarray((s - s.min()) / max(float(s.max() - s.min()), _TINY))
 
 
 def _zscore(s: Floats) -> Floats:
     """Subtract the mean, divide by the standard deviation (FLAP)."""
-    return (s - s.mean()) / max(float(s.std()), _TINY)
+    return np.asarray((s - s.mean()) / max(float(s.std()), _TINY))
 
 
 def _quantile(s: Floats) -> Floats:
     """Divide by the median."""
-    return s / max(float(np.median(np.abs(s))), _TINY)
+    return np.asarray(s / max(float(np.median(np.abs(s))), _TINY))
 
 
 def _lamp(s: Floats) -> Floats:
@@ -71,7 +71,7 @@ def _lamp(s: Floats) -> Floats:
 def _rank(s: Floats) -> Floats:
     """The rank within the group, from 0 to 1."""
     ranks = np.argsort(np.argsort(s, axis=-1, kind="stable"), axis=-1)
-    return ranks / max(1, s.shape[-1] - 1)
+    return np.asarray(ranks / max(1, s.shape[-1] - 1))
 
 
 def _zscore_sigmoid(s: Floats) -> Floats:
@@ -85,7 +85,7 @@ total, mean, largest, minmax, zscore, quantile, lamp, rank, zscore_sigmoid = (
 
 
 def per_cost(problem: ScoringProblem, scores: Scores) -> Scores:
-    """Divide by what a slot costs, in multiply-adds and parameters (FLAP's ratio of heads to neurons, in general)."""
+    """Divide by what a slot costs, in multiply-adds and parameters (FLAP, for structures of any kind)."""
     costs = CostModel(problem.analysis)
     whole = costs.cost()
     counts = {g.atom: g.size for g in problem.groups}

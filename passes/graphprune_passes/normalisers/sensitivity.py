@@ -1,9 +1,9 @@
 """Sensitivity: scores become what the outputs of the whole network lose, measured group by group.
 
-A reader's error tells nothing of what the rest of the network makes of it. So each group is cut by itself to two
-widths, its readers are refitted, and the network is run: the scores of the group are stretched so that they add
-up to what the outputs lost. Source: the idea of layer-wise sensitivity (Li et al., ICLR 2017) and the additivity
-of small losses (LAPTOP-Diff, 2024); with refitted readers it is ours.
+A reader's error tells nothing of what the rest of the network makes of it. So each group is cut by itself to
+two widths, its readers are refitted, and the network is run: the scores of the group are stretched so that
+they add up to what the outputs lost. Source: the idea of layer-wise sensitivity (Li et al., ICLR 2017) and
+the additivity of small losses (LAPTOP-Diff, 2024); with refitted readers it is ours.
 """
 
 from __future__ import annotations

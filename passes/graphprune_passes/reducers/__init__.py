@@ -57,7 +57,7 @@ def producers_only(members: Sequence[MemberScore]) -> Floats:
 
 
 def rank_fusion(members: Sequence[MemberScore]) -> Floats:
-    """Reciprocal ranks added up, `sum 1 / (60 + rank)` (Cormack et al., SIGIR 2009; OBS-Diff): scales do not matter."""
+    """Reciprocal ranks added up, so that scales do not matter (Cormack et al., SIGIR 2009; OBS-Diff)."""
     fused = np.zeros(members[0].values.shape)
     for member in members:
         ranks = np.argsort(np.argsort(-member.values, axis=-1, kind="stable"), axis=-1)
