@@ -572,6 +572,51 @@ def rotary(net: Net) -> None:
 
 
 @handmade
+def rotary_interleaved(net: Net) -> None:
+    """The other rotary style: neighbours turn together, taken apart by strided slices and stacked again."""
+    x = net.linear(net.input("x", "batch", 6, 6), 6, 24)
+    angle = np.arange(6)[:, None] * 10.0 ** -np.arange(4)
+    cosine, sine = (net.constant(f(angle).astype(np.float32), "turn") for f in (np.cos, np.sin))
+
+    def rotated(part: gs.Tensor) -> gs.Variable:
+        even, odd = net.slice(part, 0, 2**31, 3, 2), net.slice(part, 1, 2**31, 3, 2)
+        one = net.op("Sub", net.op("Mul", even, cosine), net.op("Mul", odd, sine))
+        two = net.op("Add", net.op("Mul", even, sine), net.op("Mul", odd, cosine))
+        pair = net.op("Concat", *(net.op("Unsqueeze", p, np.array([4])) for p in (one, two)), axis=4)
+        return net.reshape(pair, 0, 0, 0, 8)
+
+    query, key, value = (heads(net, net.linear(x, 24, 24), 3, 8) for _ in range(3))
+    mixed = merge(net, attend(net, rotated(query), rotated(key), value, scale_of(8)), 24)
+    net.output(net.linear(net.op("Add", x, net.linear(mixed, 24, 24)), 24, 5))
+
+
+@handmade
+def rotary_reshaped(net: Net) -> None:
+    """Interleaved again: the pairs are an axis of two, made by Reshape; two groups of queries share a key."""
+    x = net.linear(net.input("x", "batch", 6, 6), 6, 24)
+    angle = np.arange(6)[:, None] * 10.0 ** -np.arange(3)
+    cosine, sine = (net.constant(f(angle).astype(np.float32), "turn") for f in (np.cos, np.sin))
+
+    def rotated(part: gs.Tensor, count: int) -> gs.Variable:
+        pairs = net.reshape(part, 0, count, 6, 3, 2)
+        even, odd = (net.op("Gather", pairs, np.array(k), axis=4) for k in (0, 1))
+        one = net.op("Sub", net.op("Mul", even, cosine), net.op("Mul", odd, sine))
+        two = net.op("Add", net.op("Mul", even, sine), net.op("Mul", odd, cosine))
+        pair = net.op("Concat", *(net.op("Unsqueeze", p, np.array([4])) for p in (one, two)), axis=4)
+        return net.reshape(pair, 0, 0, 0, 6)
+
+    def repeated(part: gs.Tensor) -> gs.Variable:
+        five = net.op("Expand", net.op("Unsqueeze", part, np.array([2])), np.array([1, 1, 2, 1, 1]))
+        return net.reshape(five, 0, 4, 6, 6)
+
+    query = rotated(heads(net, net.linear(x, 24, 24), 4, 6), 4)
+    key = repeated(rotated(heads(net, net.linear(x, 24, 12), 2, 6), 2))
+    value = repeated(heads(net, net.linear(x, 24, 12), 2, 6))
+    mixed = merge(net, attend(net, query, key, value, scale_of(6)), 24)
+    net.output(net.linear(net.op("Add", x, net.linear(mixed, 24, 24)), 24, 5))
+
+
+@handmade
 def einsum_attention(net: Net) -> None:
     """Attention by Einsum over (batch, time, head, channel), without a Transpose."""
     x = tokens(net)
@@ -671,6 +716,90 @@ def mixture_of_experts(net: Net) -> None:
     mixed = net.op("Mul", net.op("MatMul", hidden, net.weight(4, 16, 24, fan=16)), gate)
     y = net.op("ReduceSum", mixed, np.array([1]), keepdims=0)
     net.output(net.linear(net.op("Add", x, y), 24, 5))
+
+
+def route(net: Net, x: gs.Tensor, width: int, experts: int, chosen: int) -> tuple[gs.Variable, gs.Variable]:
+    """Return the shares and the numbers of the chosen experts, (tokens, chosen), for x (tokens, width)."""
+    share = net.op("Softmax", net.op("MatMul", x, net.weight(width, experts, fan=width)), axis=-1)
+    best, which = net.ops("TopK", share, np.array([chosen]), outputs=2, axis=-1)
+    which.dtype = np.dtype(np.int64)
+    return net.op("Div", best, net.op("ReduceSum", best, np.array([-1]), keepdims=1)), which
+
+
+def experts_of(net: Net, x: gs.Tensor, experts: int, width: int, inner: int) -> gs.Variable:
+    """Return what every expert makes of every token: (tokens, experts, width) for x (tokens, width)."""
+    first, second = net.weight(experts, width, inner, fan=width), net.weight(experts, inner, width, fan=inner)
+    hidden = net.relu(net.op("Einsum", x, first, equation="td,edf->tef"))
+    return net.op("Einsum", hidden, second, equation="tef,efd->ted")
+
+
+@handmade
+def experts_picked(net: Net) -> None:
+    """Two of four experts for each token, whose weights are picked by the numbers that TopK gives."""
+    x = tokens(net)
+    flat = net.reshape(x, -1, 24)
+    best, which = route(net, flat, 24, 4, 2)
+    numbers = net.shape("Reshape", which, np.array([-1]))
+    each = net.op("Expand", net.op("Unsqueeze", flat, np.array([1])), np.array([1, 2, 1]))
+    hidden = net.reshape(each, -1, 24, 1)
+    for rows, columns in ((16, 24), (24, 16)):
+        matrices = net.op("Gather", net.weight(4, rows, columns, fan=columns), numbers, axis=0)
+        hidden = net.op("MatMul", matrices, net.relu(hidden))
+    mixed = net.op("Mul", net.reshape(hidden, -1, 2, 24), net.op("Unsqueeze", best, np.array([2])))
+    y = net.reshape(net.op("ReduceSum", mixed, np.array([1]), keepdims=0), -1, 24)
+    net.output(net.linear(net.op("Add", flat, y), 24, 5))
+
+
+@handmade
+def experts_scattered(net: Net) -> None:
+    """All of five experts are computed; the shares of the chosen two are scattered among zeros."""
+    flat = net.reshape(tokens(net), -1, 24)
+    best, which = route(net, flat, 24, 5, 2)
+    count = net.shape("Shape", flat, start=0, end=1)
+    blank = net.op("Expand", np.zeros((1, 1), np.float32), net.shape("Concat", count, np.array([5]), axis=0))
+    gate = net.op("ScatterElements", blank, which, best, axis=1)
+    y = net.op("Einsum", experts_of(net, flat, 5, 24, 16), gate, equation="ted,te->td")
+    net.output(net.linear(net.op("Add", flat, y), 24, 5))
+
+
+@handmade
+def experts_one_hot(net: Net) -> None:
+    """The numbers of the chosen experts become rows of ones and zeros, by OneHot."""
+    flat = net.reshape(tokens(net), -1, 24)
+    best, which = route(net, flat, 24, 5, 2)
+    ones = net.op("OneHot", which, np.array(5), np.array([0, 1], np.float32), axis=-1)
+    y = net.op("Einsum", best, ones, experts_of(net, flat, 5, 24, 16), equation="tk,tke,ted->td")
+    net.output(net.linear(net.op("Add", flat, y), 24, 5))
+
+
+@handmade
+def experts_compared(net: Net) -> None:
+    """The same with Equal: the numbers are held against 0, 1, 2, ..."""
+    flat = net.reshape(tokens(net), -1, 24)
+    best, which = route(net, flat, 24, 5, 2)
+    equal = net.op("Equal", net.shape("Unsqueeze", which, np.array([2])), np.arange(5).reshape(1, 1, 5))
+    equal.dtype = np.dtype(np.bool_)
+    gate = net.op("MatMul", net.op("Unsqueeze", best, np.array([1])), net.op("Cast", equal, to=1))
+    each = net.transpose(experts_of(net, flat, 5, 24, 16), 1, 0, 2)
+    share = net.op("Unsqueeze", net.transpose(net.op("Squeeze", gate, np.array([1])), 1, 0), np.array([2]))
+    y = net.op("ReduceSum", net.op("Mul", each, share), np.array([0]), keepdims=0)
+    net.output(net.linear(net.op("Add", flat, y), 24, 5))
+
+
+@handmade
+def one_expert_each(net: Net) -> None:
+    """A switch: ArgMax chooses one expert, GatherElements its share."""
+    flat = net.reshape(tokens(net), -1, 24)
+    share = net.op("Sigmoid", net.linear(flat, 24, 6))
+    which = net.shape("ArgMax", share, axis=1, keepdims=1)
+    best = net.op("GatherElements", share, which, axis=1)
+    matrices = net.op(
+        "Gather", net.weight(6, 24, 24, fan=24), net.shape("Squeeze", which, np.array([1])), axis=0
+    )
+    moved = net.op(
+        "Squeeze", net.op("MatMul", net.op("Unsqueeze", flat, np.array([1])), matrices), np.array([1])
+    )
+    net.output(net.linear(net.op("Add", flat, net.op("Mul", moved, best)), 24, 5))
 
 
 # ------------------------------------------------------------------------------------------ recurrence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
@@ -16,12 +16,22 @@ from graphprune.analysis.exactness import inexact_atoms
 from graphprune.analysis.facts import BodyFacts, GraphFacts, NodeFacts, read_graph
 from graphprune.analysis.kinds import kinds_of
 from graphprune.analysis.pause import uncollected
+from graphprune.analysis.pointers import Pointers
 from graphprune.analysis.private import Summing, outer_atoms
 from graphprune.analysis.weights import Weight, read_weights
 from graphprune.dims import Atom, Const, Dim, Product, Solver, Sum, Take, atoms_in, atoms_of
 from graphprune.dims.expr import atom_size
 from graphprune.rules import Barrier, NodeContext, find_rule
-from graphprune.rules.effects import Contraction, Effect, Entry, InputPositions, Mixed, Normalised
+from graphprune.rules.effects import (
+    Alternatives,
+    Contraction,
+    Effect,
+    Entry,
+    InputPositions,
+    Mixed,
+    Normalised,
+    Silent,
+)
 from graphprune.rules.notation import apply
 from graphprune.rules.table import BARRIERS
 from graphprune.runtime.recording import Recording
@@ -45,11 +55,12 @@ class Group:
         atom: id within the analysis.
         key: stable name, from the first weight that has the dimension.
         size: number of slots.
-        kind: "channels", "neurons", "heads", "kv-groups", "head-dim", "groups", "hidden", ...
+        kind: "channels", "neurons", "heads", "kv-groups", "head-dim", "groups", "hidden", "experts", ...
         members: weight axes that shrink with it.
         frozen: why nothing can be removed, or "".
         approximate: why a removal is not exact, or "".
         outer: ids of atoms for each of whose slots it may keep other indices.
+        least: how many slots must stay.
     """
 
     atom: int
@@ -60,6 +71,7 @@ class Group:
     frozen: str
     approximate: str
     outer: tuple[int, ...]
+    least: int = 1
 
 
 @dataclass(frozen=True)
@@ -147,6 +159,7 @@ class _Analyser:
         self.dims: dict[str, tuple[Dim, ...]] = {}
         self.effects: list[Effect] = []
         self.barriers: dict[str, str] = {}
+        self.pointers = Pointers(self.solver)
 
     def run(self) -> Analysis:
         """Inputs, weights, nodes in order, outputs; then read off the groups."""
@@ -161,6 +174,7 @@ class _Analyser:
         for name in self.facts.outputs:
             for dim in self.dims.get(name, ()):
                 self.solver.freeze(dim, f'reaches graph output "{name}"')
+            self.pointers.give_up([name], f'given out as graph output "{name}"')
         resolved = {n: tuple(self.solver.resolve(d) for d in dims) for n, dims in self.dims.items()}
         return _read_off(
             self.facts, self.recording, self.solver, resolved, tuple(self.effects), self.barriers
@@ -188,6 +202,7 @@ class _Analyser:
             for dim in self.dims.get(node.inputs[index], ()):
                 self.solver.freeze(dim, f"a parameter of {context.where}")
                 context.kind(dim, "parameter")
+        self.pointers.follow(node, context)
         self.effects += context.effects
         for name, dims in zip(node.outputs, context.outputs, strict=True):
             if name and dims is not None:
@@ -197,6 +212,7 @@ class _Analyser:
 
     def _enter(self, node: NodeFacts) -> None:
         """Follow the bodies of a node: what goes in and comes out is one dimension with its twin inside."""
+        self.pointers.give_up(node.inputs, f'read by {node.op} "{node.name}"')
         try:
             match node.op:
                 case "If":
@@ -302,6 +318,7 @@ class _Analyser:
             output_shapes=[recording.shapes.get(n) if n else None for n in node.outputs],
             output_dynamic=[recording.dynamic(n) if n in recording.shapes else None for n in node.outputs],
             solver=self.solver,
+            pointed=self.pointers.of(node),
         )
 
     def _value(self, name: str) -> NDArray[np.generic] | None:
@@ -341,6 +358,7 @@ class _Analyser:
         for name in (*node.inputs, *node.captured, *inside):
             for dim in self.dims.get(name, ()):
                 self.solver.freeze(dim, why)
+        self.pointers.give_up((*node.inputs, *node.captured), f'read by {node.op} "{node.name}"')
         for name in node.outputs:
             if (shape := self.recording.shapes.get(name)) is not None:
                 self.dims[name] = tuple(Const(int(s), why) for s in shape)
@@ -371,12 +389,17 @@ def _read_off(
         if isinstance(effect, Contraction):
             contractions.setdefault(effect.node, []).append(effect)
     unmasked = frozenset(w.name for w in weights.values() if not w.masked)
-    approximate = inexact_atoms(facts, dims, contractions, unmasked)
+    silent: dict[str, list[Silent]] = {}
+    for effect in effects:
+        if isinstance(effect, Silent):
+            silent.setdefault(effect.node, []).append(effect)
+    approximate = inexact_atoms(facts, dims, contractions, unmasked, silent)
     for effect in effects:
         if isinstance(effect, Normalised):
             for atom in effect.dim.atoms:
                 approximate.setdefault(atom, effect.why)
-    shared = atoms_in(e.dim for e in effects if isinstance(e, InputPositions))
+    competing = [e for e in effects if isinstance(e, Alternatives)]
+    shared = atoms_in(e.dim for e in effects if isinstance(e, InputPositions | Alternatives))
     mixed = atoms_in(e.dim for e in effects if isinstance(e, Mixed | Normalised)) | solver.jumbled
     sums = [
         Summing(
@@ -388,7 +411,13 @@ def _read_off(
         if n.name in contractions
     ]
     outer = outer_atoms(dims.values(), shared, mixed, sums)
-    groups = _groups(weights, effects, solver.frozen, approximate, outer, facts)
+    kinds = kinds_of(effects, weights, facts)
+    least = {a: e.least for e in sorted(competing, key=lambda e: e.least) for a in e.dim.atoms}
+    for effect in competing:
+        for atom in effect.dim.atoms:
+            if kinds.get(atom) != "experts" or (effect.least > 1 and len(effect.dim.atoms) > 1):
+                solver.frozen.setdefault(atom, effect.why)
+    groups = _groups(weights, kinds, solver.frozen, approximate, outer, least)
     return Analysis(facts, recording, dims, weights, groups, effects, barriers)
 
 
@@ -412,11 +441,11 @@ def _final(value: Any, solver: Solver) -> Any:
 
 def _groups(
     weights: Mapping[str, Weight],
-    effects: Iterable[Effect],
+    kinds: Mapping[int, str],
     frozen: Mapping[int, str],
     approximate: Mapping[int, str],
     outer: Mapping[int, tuple[int, ...]],
-    facts: GraphFacts,
+    least: Mapping[int, int],
 ) -> tuple[Group, ...]:
     members: dict[int, list[Member]] = {}
     sizes: dict[int, int] = {}
@@ -425,7 +454,6 @@ def _groups(
             for atom in atoms_of(dim):
                 members.setdefault(atom, []).append(Member(weight.name, axis))
                 sizes.setdefault(atom, atom_size(dim, atom))
-    kinds = kinds_of(effects, weights, facts)
     keys: dict[int, str] = {}
     taken: dict[str, int] = {}
     for atom, found in members.items():
@@ -443,6 +471,7 @@ def _groups(
             frozen.get(atom, ""),
             approximate.get(atom, ""),
             () if any(weights[m.weight].made is not None for m in found) else outer.get(atom, ()),
+            least.get(atom, 1),
         )
         for atom, found in members.items()
         if any(weights[m.weight].real for m in found) and kinds[atom] not in ("kernel", "parameter")

@@ -17,7 +17,7 @@ from graphprune.analysis.facts import GraphFacts, NodeFacts
 from graphprune.dims import Dim, atoms_in
 from graphprune.dims.expr import times_in
 from graphprune.rules import Rule, find_rule
-from graphprune.rules.effects import Contraction
+from graphprune.rules.effects import Contraction, Silent
 
 # What a recurrence may apply to its candidates so that a state without weights stays zero.
 _RESTING = frozenset({"Tanh", "Relu", "LeakyRelu", "Elu", "Softsign", "ScaledTanh", "ThresholdedRelu"})
@@ -38,9 +38,10 @@ def inexact_atoms(
     dims: Mapping[str, tuple[Dim, ...]],
     contractions: Mapping[str, Sequence[Contraction]],
     unmasked: frozenset[str],
+    silent: Mapping[str, Sequence[Silent]],
 ) -> dict[int, str]:
     """Atoms whose removal is not exact, each with the reason."""
-    return _Flow(facts, dims, contractions, unmasked).run()
+    return _Flow(facts, dims, contractions, unmasked, silent).run()
 
 
 class _Flow:
@@ -50,8 +51,9 @@ class _Flow:
         dims: Mapping[str, tuple[Dim, ...]],
         contractions: Mapping[str, Sequence[Contraction]],
         unmasked: frozenset[str],
+        silent: Mapping[str, Sequence[Silent]],
     ) -> None:
-        self.facts, self.contractions = facts, contractions
+        self.facts, self.contractions, self.silent = facts, contractions, silent
         self.dims = dims
         self.mentions = {name: atoms_in(d) for name, d in dims.items()}
         self.levels: dict[str, dict[int, Level]] = {}  # only what is not ZERO
@@ -127,6 +129,10 @@ class _Flow:
     def _level(self, node: NodeFacts, rule: Rule | None, atom: int) -> Level:
         if rule is None:
             return Level.FINITE
+        for silent in self.silent.get(node.name, ()):
+            if atom in silent.dim.atoms and max(self._times(n, atom) for n in node.outputs if n) == 1:
+                like = None if silent.like is None else node.inputs[silent.like]
+                return Level.ZERO if like is None else self._at(like, atom) or Level.ZERO
         wanted = max(self._times(n, atom) for n in node.outputs if n)
         given = {k: self._carried(node, k, atom) for k, n in enumerate(node.inputs) if n}
         added = [Level.FINITE if v is None else v for k, v in given.items() if k in rule.added]

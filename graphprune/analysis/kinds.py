@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from graphprune.analysis.facts import GraphFacts
 from graphprune.analysis.weights import Weight
-from graphprune.dims import Atom, Dim, Product, Sum, Take, terms_of
-from graphprune.rules.effects import Effect, Kind
+from graphprune.dims import Atom, Dim, Product, Sum, Take, atoms_in, terms_of
+from graphprune.rules.effects import Alternatives, Effect, Kind
 
 
-def kinds_of(effects: Iterable[Effect], weights: Mapping[str, Weight], facts: GraphFacts) -> dict[int, str]:
+def kinds_of(effects: Sequence[Effect], weights: Mapping[str, Weight], facts: GraphFacts) -> dict[int, str]:
     """The kind of every atom of a weight: what a rule said, else channels of a convolution, else neurons."""
-    kinds: dict[int, str] = {}
-    for effect in effects:
-        if isinstance(effect, Kind):
+    said = [e for e in effects if isinstance(e, Kind)]
+    competing = atoms_in(e.dim for e in effects if isinstance(e, Alternatives))
+    # Weights side by side are experts if something chooses among them.
+    kinds = dict.fromkeys(atoms_in(e.dim for e in said if e.kind == "experts") & competing, "experts")
+    for effect in said:
+        if effect.kind != "experts":
             for atom in effect.dim.atoms:
                 kinds.setdefault(atom, effect.kind)
     convolved = {

@@ -143,7 +143,7 @@ def decide(
     def counts_at(share: float) -> dict[int, int]:
         counts = allocate(problem, share)
         counts |= {a: _kept(analysis.by_atom[a].size, r) for a, r in own.items()}
-        return {g.atom: _rounded(g, counts[g.atom], options.round_to) for g in groups}
+        return {g.atom: _rounded(g, max(g.least, counts[g.atom]), options.round_to) for g in groups}
 
     if options.targets:
         share, counts = solve(options.targets, before, overhead_bytes, counts_at, costs.cost)

@@ -200,4 +200,8 @@ def _slots(analysis: Analysis, key: str, planned: PlannedGroup) -> Slots:
         )
     if index.min() < 0 or index.max() >= group.size or (np.diff(index, axis=-1) <= 0).any():
         raise PlanError(f'the kept indices of "{key}" must ascend and lie between 0 and {group.size - 1}')
+    if index.shape[-1] < group.least:
+        raise PlanError(
+            f'"{key}" must keep at least {group.least} of its slots: as many are chosen each time'
+        )
     return Slots(index, outer)

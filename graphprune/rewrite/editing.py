@@ -38,9 +38,11 @@ class Editor:
         self.graph.register_initializer(made)
         return made
 
-    def node(self, op: str, inputs: Sequence[ir.Value], name: str, before: ir.Node) -> ir.Value:
+    def node(
+        self, op: str, inputs: Sequence[ir.Value], name: str, before: ir.Node, **attributes: int
+    ) -> ir.Value:
         """A new node of the default domain with one output, placed before another node."""
-        made = ir.node(op, inputs=list(inputs), name=_unique(name, self._node_names))
+        made = ir.node(op, list(inputs), attributes, name=_unique(name, self._node_names))
         made.outputs[0].name = self.unique(name)
         _graph_of(before).insert_before(before, made)
         self.nodes[made.name] = made

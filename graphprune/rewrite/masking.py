@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from graphprune.analysis import Analysis, Weight
 from graphprune.analysis.weights import zero_of
 from graphprune.dims import Keeps
-from graphprune.dims.evaluate import cut, positions
+from graphprune.dims.evaluate import cut, evaluate, positions
 from graphprune.rewrite.editing import Editor
+from graphprune.rules.effects import Alternatives
 
 
 def masked(model: ir.Model, analysis: Analysis, keeps: Keeps) -> ir.Model:
-    """A copy of `model`, same shapes, in which every weight is zero wherever a removed slot is mentioned."""
+    """A copy of `model`, same shapes, in which every weight is zero wherever a removed slot is mentioned.
+
+    Where slots compete (a softmax over experts, a TopK), the removed ones lose.
+    """
     zeroed = model.clone()
     graph = zeroed.graph
     editor = Editor(graph)
@@ -30,7 +34,25 @@ def masked(model: ir.Model, analysis: Analysis, keeps: Keeps) -> ir.Model:
         tensor = value.const_value
         assert tensor is not None
         value.const_value = _lazily_zeroed(tensor, weight, keeps, zero_of(weight, analysis.facts))
+    for effect in analysis.effects:
+        if isinstance(effect, Alternatives) and any(a in keeps for a in effect.dim.atoms):
+            _outdo(editor, effect, keeps)
     return zeroed
+
+
+def _outdo(editor: Editor, effect: Alternatives, keeps: Keeps) -> None:
+    """Where slots compete, the removed ones are worth minus infinity."""
+    node = editor.nodes[effect.node]
+    value = node.inputs[effect.index]
+    assert value is not None
+    rank = effect.rank - effect.axis
+    kept = editor.constant(evaluate(effect.dim, keeps).reshape(-1, *[1] * (rank - 1)), f"{effect.node}_kept")
+    worst = editor.constant(np.array(-np.inf if effect.lowest else np.inf, np.float32), "worst")
+    if editor.graph.opset_imports.get("", 0) >= 15:
+        worst = editor.node("CastLike", [worst, value], f"{effect.node}_worst", node)
+    elif value.dtype not in (None, ir.DataType.FLOAT):
+        worst = editor.node("Cast", [worst], f"{effect.node}_worst", node, to=value.dtype)
+    editor.set_input(node, effect.index, editor.node("Where", [kept, value, worst], effect.node, node))
 
 
 def _lazily_zeroed(

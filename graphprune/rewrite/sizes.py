@@ -272,6 +272,8 @@ def _positions(editor: Editor, keeps: Keeps, effect: InputPositions) -> None:
     moved = np.cumsum(kept) - 1
     picked = effect.positions
     fresh = moved[picked] if picked.ndim == 0 else moved[picked[kept[picked]]]
+    if picked.ndim > 1:  # all but one axis of size 1
+        fresh = fresh.reshape([-1 if s > 1 else 1 for s in picked.shape])
     node = editor.nodes[effect.node]
     made = np.asarray(fresh, dtype=np.int64)
     editor.set_input(node, effect.index, editor.constant(made, f"{effect.node}_indices"))

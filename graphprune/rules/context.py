@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from graphprune.dims import Const, Dim, Solver, add, multiply
 from graphprune.rules.effects import (
+    Alternatives,
     AttributeSizes,
     Contraction,
     Effect,
@@ -18,6 +19,7 @@ from graphprune.rules.effects import (
     Kind,
     Mixed,
     Normalised,
+    Silent,
 )
 
 
@@ -50,6 +52,7 @@ class NodeContext:
         output_shapes: Sequence[tuple[int, ...] | None],
         output_dynamic: Sequence[tuple[bool, ...] | None],
         solver: Solver,
+        pointed: Sequence[Dim | None] = (),
     ) -> None:
         self.op, self.name, self.version, self.attributes = op, name, version, attributes
         self._inputs, self._present, self._constant, self._values = inputs, present, constant, values
@@ -57,6 +60,9 @@ class NodeContext:
         self.output_shapes, self.output_dynamic = output_shapes, output_dynamic
         self.outputs: list[tuple[Dim, ...] | None] = [None] * len(output_shapes)
         self.solver = solver
+        self.points: list[Dim | None] = [None] * len(output_shapes)
+        self.followed: set[int] = set()  # inputs whose positions the rule understood
+        self._pointed = pointed
         self.effects: list[Effect] = []
         self._read: set[int] = set()
 
@@ -131,6 +137,17 @@ class NodeContext:
         """A possibly negative axis as a position."""
         return value + rank if value < 0 else value
 
+    def pointed(self, index: int) -> Dim | None:
+        """The dimension that the whole numbers of input `index` are positions along, if that is known.
+
+        A rule that asks must see to it that the positions stay right when slots go.
+        """
+        dim = self._pointed[index] if index < len(self._pointed) else None
+        if dim is None:
+            return None
+        self.followed.add(index)
+        return self.solver.resolve(dim)
+
     # -- saying -------------------------------------------------------------------------------
 
     def say(self, effect: Effect) -> None:
@@ -157,6 +174,21 @@ class NodeContext:
     def normalise(self, dim: Dim) -> None:
         """`dim` is normalised over."""
         self.say(Normalised(dim, f"normalised over by {self.where}"))
+
+    def alternatives(self, axis: int, why: str, *, least: int = 1, lowest: bool = True) -> None:
+        """Slots along an axis of the first input compete; removed ones take part no more."""
+        dims = self.dims(0)
+        self.say(Alternatives(self.name, 0, axis, len(dims), dims[axis], why, least, lowest))
+        if any(d.atoms for k, d in enumerate(dims) if k != axis):
+            self.say(Mixed(dims[axis]))
+
+    def silent(self, dim: Dim, like: int | None = None) -> None:
+        """Outputs hold zero in removed slots of `dim`, or what input `like` holds."""
+        self.say(Silent(self.name, dim, like))
+
+    def point(self, index: int, dim: Dim) -> None:
+        """The numbers of output `index` are positions along `dim`."""
+        self.points[index] = dim
 
     def kind(self, dim: Dim, kind: str) -> None:
         """`dim` is a `kind` to users."""

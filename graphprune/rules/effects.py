@@ -129,6 +129,33 @@ class Mixed:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternatives:
+    """Slots of `dim`, an axis of input `index` (of rank `rank`), compete: a removed one takes part no more.
+
+    To the oracle it is worth minus infinity there (plus infinity unless `lowest`), so that it has no share
+    and is never chosen. At least `least` slots must stay.
+    """
+
+    node: str
+    index: int
+    axis: int
+    rank: int
+    dim: Dim
+    why: str
+    least: int = 1
+    lowest: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """The outputs hold zero in removed slots of `dim`, or what input `like` holds there."""
+
+    node: str
+    dim: Dim
+    like: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """What a dimension is to a user: "heads", "head-dim", "groups", "hidden", ..."""
 
@@ -148,5 +175,7 @@ Effect = (
     | Contraction
     | Normalised
     | Mixed
+    | Alternatives
+    | Silent
     | Kind
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from graphprune.rules.context import NodeContext
+from graphprune.rules.effects import InputPositions
 from graphprune.rules.rule import Rule, Zero, rule
 
 # f(0) = 0: a slot whose weights are zero stays zero.
@@ -14,7 +17,7 @@ KEEP_ZERO = (
 LIFT_ZERO = (
     "Acos Acosh BitwiseNot Clip Cos Cosh Exp HardSigmoid IsInf IsNaN Log Not Reciprocal Sigmoid Softplus"
 ).split()
-LIFT_PAIR = "BitShift BitwiseOr BitwiseXor Equal Greater GreaterOrEqual Less LessOrEqual Or Pow Xor".split()
+LIFT_PAIR = "BitShift BitwiseOr BitwiseXor Greater GreaterOrEqual Less LessOrEqual Or Pow Xor".split()
 
 
 def _broadcast(node: NodeContext) -> None:
@@ -38,6 +41,23 @@ def _prelu(node: NodeContext) -> None:
     node.set(0, node.dims(0))
 
 
+def _equal(node: NodeContext) -> None:
+    """Slot by slot; positions beside all positions there are make an axis like the one they are along."""
+    dims = [node.dims(0), node.dims(1)]
+    for k in (0, 1):
+        table, pointed = node.value(1 - k), node.pointed(k)
+        if pointed is None:
+            continue
+        axes = [a for a, d in enumerate(dims[1 - k]) if d.size == pointed.size]
+        if table is None or len(axes) != 1 or not np.array_equal(np.ravel(table), np.arange(pointed.size)):
+            node.freeze(pointed, f"its positions are compared with numbers by {node.where}")
+            continue
+        node.solver.unify(dims[1 - k][axes[0]], pointed)
+        node.say(InputPositions(node.name, 1 - k, pointed, table.astype(np.int64)))
+        node.silent(pointed)
+    node.set(0, node.same(dims))
+
+
 def _clip_zero(lower: float, upper: float) -> Zero:
     return "keep" if lower <= 0 <= upper else "lift"
 
@@ -56,6 +76,7 @@ RULES = {
     "Div": rule(_broadcast, "divide", unmasked=(1,)),
     "Mod": rule(_broadcast, "divide", unmasked=(1,)),
     "Where": rule(_broadcast, "any"),
+    "Equal": rule(_equal, "lift"),
     "PRelu": rule(_prelu, "keep"),
 }
 

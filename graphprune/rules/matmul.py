@@ -34,6 +34,9 @@ def _product(node: NodeContext, second: int) -> None:
             node.kind(dim, "heads")
         for dim in (inner, *_axes(columns)):
             node.kind(dim, "head-dim")
+    else:  # several weights side by side
+        for dim in _axes((left if node.is_constant(0) else right)[:-2]):
+            node.kind(dim, "experts")
 
 
 def _matmul_integer(node: NodeContext) -> None:
@@ -91,7 +94,16 @@ def _einsum(node: NodeContext) -> str:
 
 
 def _einsum_kinds(node: NodeContext, operands: list[str], result: str) -> None:
-    """Like MatMul: letters that two activations and the result share are heads, contracted ones head-dim."""
+    """Like MatMul: letters that two activations and the result share are heads, contracted ones head-dim.
+
+    A letter that a stored operand of many letters shares with all the others tells weights apart.
+    """
+    stored = [k for k in range(len(operands)) if node.is_constant(k)]
+    for k in stored if len(stored) < len(operands) else ():
+        if len(operands[k]) > 2 and "..." not in operands[k]:
+            for at, letter in enumerate(operands[k]):
+                if all(letter in t for t in operands) and (letter in result or len(operands) > 2):
+                    node.kind(node.dims(k)[at], "experts")
     if len(operands) != 2 or any(node.is_constant(k) or "..." in t for k, t in enumerate(operands)):
         return
     for k, letter in enumerate(operands[0]):

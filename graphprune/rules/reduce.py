@@ -49,10 +49,11 @@ def _without(node: NodeContext, dims: tuple[Dim, ...], axes: list[int], keep: bo
 
 
 def _arg(node: NodeContext) -> None:
-    """Slots along the axis are compared and keep their number."""
+    """Slots along the axis compete; the result is a position among them."""
     dims = node.dims(0)
     axis = node.axis(int(node.attribute("axis", 0)), len(dims))
-    node.freeze(dims[axis], f"compared slot by slot by {node.where}")
+    node.alternatives(axis, f"compared slot by slot by {node.where}", lowest=node.op == "ArgMax")
+    node.point(0, dims[axis])
     node.set(0, _without(node, dims, [axis], bool(node.attribute("keepdims", 1))))
 
 
@@ -69,7 +70,12 @@ def _along(default: int, why: str) -> Callable[[NodeContext], None]:
             value = node.ints(1) if node.op == "CumSum" else [int(node.attribute("axis", default))]
             if value is None:
                 raise Barrier(f"the axis of {node.where} is computed at run time")
-            chosen = (dims[node.axis(value[0], len(dims))],)
+            axis = node.axis(value[0], len(dims))
+            chosen = (dims[axis],)
+            if node.op in ("Softmax", "Hardmax"):  # a slot at minus infinity has no share
+                node.alternatives(axis, f"{why} {node.where}")
+                node.silent(dims[axis])
+                chosen = ()
         for dim in chosen:
             node.freeze(dim, f"{why} {node.where}")
         for index, shape in enumerate(node.output_shapes):
@@ -80,10 +86,16 @@ def _along(default: int, why: str) -> Callable[[NodeContext], None]:
 
 
 def _top_k(node: NodeContext) -> None:
-    """Slots along the axis are sorted; those along the others pass through."""
+    """Slots along the axis compete, the best have a place and a position; the other axes pass through."""
     dims = list(node.dims(0))
     axis = node.axis(int(node.attribute("axis", -1)), len(dims))
-    node.freeze(dims[axis], f"sorted by {node.where}")
+    count, lowest = node.out_shape()[axis], bool(node.attribute("largest", 1))
+    if node.is_dynamic(axis):
+        node.freeze(dims[axis], f"sorted by {node.where}")
+    else:
+        node.alternatives(axis, f"sorted by {node.where}", least=count, lowest=lowest)
+    if len(node.points) > 1:
+        node.point(1, dims[axis])
     for index, shape in enumerate(node.output_shapes):
         if shape is not None:
             node.set(index, [*dims[:axis], node.fixed(shape[axis]), *dims[axis + 1 :]])

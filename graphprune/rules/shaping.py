@@ -183,6 +183,10 @@ def _gather(node: NodeContext) -> None:
     if len(dims) == 1 and _counts_up(node.values(1), dim.size):
         _regroup_by_index(node)
         return
+    if (pointed := node.pointed(1)) is not None and pointed.size == dim.size:
+        _by_position(node, dim, pointed)
+        node.set(0, [*dims[:axis], *where, *dims[axis + 1 :]])
+        return
     if index is None or index.ndim > 1:
         node.freeze(
             dim,
@@ -195,6 +199,15 @@ def _gather(node: NodeContext) -> None:
     taken = _taken(node, dim, np.ravel(picked))
     node.say(InputPositions(node.name, 1, dim, picked))
     node.set(0, [*dims[:axis], *([taken] if index.ndim else []), *dims[axis + 1 :]])
+
+
+def _by_position(node: NodeContext, dim: Dim, pointed: Dim) -> None:
+    """Rows picked by positions that are known to be positions along `dim`: the choice among experts."""
+    node.solver.unify(dim, pointed)
+    if node.is_constant(0):
+        node.kind(dim, "experts")
+        for other in node.dims(0):
+            node.kind(other, "neurons")  # for what meets it behind is no attention
 
 
 def _counts_up(runs: Sequence[NDArray[np.generic]], size: int) -> bool:
@@ -238,6 +251,10 @@ def _gather_nd(node: NodeContext) -> None:
     dims, index = node.dims(0), node.dims(1)
     batch = int(node.attribute("batch_dims", 0))
     picked = batch + index[-1].size
+    if picked == 1 and (pointed := node.pointed(1)) is not None and pointed.size == dims[0].size:
+        _by_position(node, dims[0], pointed)
+        node.set(0, [*index[:-1], *dims[1:]])
+        return
     for dim in dims[:picked]:
         node.freeze(dim, f"slots are picked by value by {node.where}")
     node.set(0, [*index[:-1], *dims[picked:]])
@@ -261,8 +278,14 @@ def _by_element(node: NodeContext) -> None:
     dims, index = node.dims(0), node.dims(1)
     axis = node.axis(int(node.attribute("axis", 0)), len(dims))
     others = [node.dims(k) for k in range(1, node.count())]
+    pointed = node.pointed(1)
     for k, dim in enumerate(dims):
-        if k == axis or any(o[k].size != dim.size for o in others):
+        if k == axis and pointed is not None and pointed.size == dim.size:
+            node.solver.unify(dim, pointed)
+            node.silent(pointed, like=0)  # never written there
+            for places in others:
+                node.freeze(places[k], f"places of what {node.where} picks")
+        elif k == axis or any(o[k].size != dim.size for o in others):
             for each in (dim, *(o[k] for o in others)):
                 node.freeze(each, f"slots are picked by value by {node.where}")
         else:
@@ -370,9 +393,17 @@ def _grid_sample(node: NodeContext) -> str:
 
 
 def _one_hot(node: NodeContext) -> None:
-    """The new axis tells classes apart; the others pass through."""
+    """The new axis tells classes apart: the dimension that the positions are along, if that is known."""
     dims, shape = list(node.dims(0)), node.out_shape()
     axis = node.axis(int(node.attribute("axis", -1)), len(shape))
+    pointed = node.pointed(0)
+    if pointed is not None and pointed.size <= shape[axis]:
+        more = shape[axis] - pointed.size
+        node.sizes_input(1, [Entry(pointed, more)])
+        node.silent(pointed)
+        classes = add([pointed, node.fixed(more, f"a class that {node.where} never sees")])
+        node.set(0, [*dims[:axis], classes, *dims[axis:]])
+        return
     node.set(0, [*dims[:axis], node.fixed(shape[axis], f"classes told apart by {node.where}"), *dims[axis:]])
 
 

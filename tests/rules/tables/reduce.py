@@ -141,7 +141,7 @@ CASES = (
             f"""net (float[n, 4] x) => (int64[N] y) <float[4, 8] A, float[8, 5] W>
         {{ h = MatMul(x, A)  r = Relu(h)  p = MatMul(r, W)  y = {op} <axis = -1, keepdims = 0> (p) }}""",
             "A[1]",
-            frozen={"W[1]": "compared slot by slot"},
+            frozen={"W[1]": "its positions are numbers given out"},
             what="over classes",
         )
         for op in ("ArgMax", "ArgMin")

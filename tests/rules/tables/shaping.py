@@ -326,7 +326,7 @@ CASES = (
         "A[1]",
         what="parts of a fused projection",
     ),
-    Case("GatherND", _TABLE.format("h = GatherND(E, i)"), "E[1]", frozen={"E[0]": "picked by value"}),
+    Case("GatherND", _TABLE.format("h = GatherND(E, i)"), "E[1]", frozen={"E[0]": "graph input"}),
     Case(
         "GatherElements",
         flat("g = GatherElements <axis = 0> (h, i) z = Relu(g)", "int64[1, 8] i"),

@@ -1,0 +1,94 @@
+"""Kinds of dimensions that a user may ask for by name, alone and at sharp ratios."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from graphprune.decide import Options, decide
+from graphprune.errors import PlanError
+from graphprune.plan import keeps_of, make_plan
+from graphprune.testing import Outcome, analysed, prune_at_random
+from tests.hard_cases.oracle import assert_exact
+from tests.hard_cases.test_handmade import HANDMADE
+from tests.rules.building import build
+
+EXPERTS = (
+    "mixture_of_experts",
+    "experts_picked",
+    "experts_scattered",
+    "experts_one_hot",
+    "experts_compared",
+    "one_expert_each",
+)
+
+
+def kept(outcome: Outcome) -> dict[str, int]:
+    """Kind and number of kept slots of what was cut."""
+    return {outcome.analysis.by_atom[a].kind: s.count for a, s in outcome.decision.keeps.items()}
+
+
+@pytest.mark.parametrize("name", EXPERTS)
+@pytest.mark.parametrize("seed", range(3))
+def test_experts_alone(name: str, seed: int) -> None:
+    outcome = prune_at_random(HANDMADE[name](), structures=("experts",), seed=seed)
+    assert kept(outcome).keys() == {"experts"}
+    assert_exact(outcome)
+
+
+@pytest.mark.parametrize("name", EXPERTS)
+def test_as_many_experts_stay_as_are_chosen(name: str) -> None:
+    outcome = prune_at_random(HANDMADE[name](), 0.99, structures=("experts",))
+    assert kept(outcome) == {"experts": 1 if name in ("mixture_of_experts", "one_expert_each") else 2}
+    assert_exact(outcome)
+
+
+def test_experts_that_are_all_chosen_stay() -> None:
+    text = """net (float[n, 6] x) => (float[N, V] y) <float[6, 3] R, float[3, 6, 4] W, float[4, 5] B, int64[1] k = {3}, int64[1] one = {1}>
+        { s = MatMul(x, R)  p = Softmax(s)  v, i = TopK(p, k)  m = Gather(W, i)  x2 = Unsqueeze(x, one)  x3 = Unsqueeze(x2, one)
+          h = MatMul(x3, m)  z = ReduceSum <keepdims = 0> (h, one)  w = Squeeze(z, one)  y = MatMul(w, B) }"""
+    outcome = prune_at_random(build(text))
+    assert "as many are chosen" in outcome.reason("R[1]")
+
+
+def test_numbers_of_experts_that_are_read_as_numbers_freeze_them() -> None:
+    text = """net (float[n, 6] x) => (float[N, V] y, int64[N, K] which) <float[6, 4] R, float[4, 6, 4] W, float[4, 5] B, int64[1] k = {2}, int64[1] one = {1}>
+        { s = MatMul(x, R)  v, which = TopK(s, k)  m = Gather(W, which)  x2 = Unsqueeze(x, one)  x3 = Unsqueeze(x2, one)
+          h = MatMul(x3, m)  z = ReduceSum <keepdims = 0> (h, one)  w = Squeeze(z, one)  y = MatMul(w, B) }"""
+    outcome = prune_at_random(build(text))
+    assert 'given out as graph output "which"' in outcome.reason("R[1]")
+
+
+def test_channels_under_a_softmax_are_no_experts() -> None:
+    text = """net (float[n, 4] x) => (float[N, V] y) <float[4, 8] A, float[8, 5] B>
+        { h = MatMul(x, A)  s = Softmax(h)  m = Mul(h, s)  y = MatMul(m, B) }"""
+    assert "compared slot by slot" in prune_at_random(build(text)).reason("A[1]")
+
+
+@pytest.mark.parametrize("name", ["rotary", "rotary_interleaved", "rotary_reshaped", "gqa_attention"])
+@pytest.mark.parametrize("kind", ["head-dim", "heads", "kv-groups"])
+def test_attention_one_kind_at_a_time(name: str, kind: str) -> None:
+    outcome = prune_at_random(HANDMADE[name](), structures=(kind,))
+    if (kind == "kv-groups") != (name in ("rotary_reshaped", "gqa_attention")) and kind == "kv-groups":
+        assert not outcome.decision.keeps
+        return
+    assert kept(outcome).keys() == {kind}
+    assert_exact(outcome)
+
+
+def test_the_tables_of_angles_go_with_the_pairs() -> None:
+    outcome = prune_at_random(HANDMADE["rotary_interleaved"](), structures=("head-dim",))
+    tables = [n for n in outcome.pruned.graph.initializers if n.startswith("turn")]
+    assert tables
+    assert {outcome.size(n, 1) for n in tables} == {2}
+
+
+def test_a_plan_may_not_keep_fewer_experts_than_are_chosen() -> None:
+    _, analysis = analysed(HANDMADE["experts_picked"]())
+    options = Options()
+    plan = make_plan(analysis, decide(analysis, options), options, {})
+    key = next(g.key for g in analysis.groups if g.kind == "experts")
+    fewer = replace(plan, groups={**plan.groups, key: replace(plan.groups[key], kept=[1])})
+    with pytest.raises(PlanError, match="must keep at least 2 of its slots"):
+        keeps_of(fewer, analysis)
