@@ -18,6 +18,7 @@ from graphprune.analysis.kinds import kinds_of
 from graphprune.analysis.pause import uncollected
 from graphprune.analysis.pointers import Pointers
 from graphprune.analysis.private import Summing, outer_atoms
+from graphprune.analysis.vocabulary import restored_outputs
 from graphprune.analysis.weights import Weight, read_weights
 from graphprune.dims import Atom, Const, Dim, Product, Solver, Sum, Take, atoms_in, atoms_of
 from graphprune.dims.expr import atom_size
@@ -28,8 +29,10 @@ from graphprune.rules.effects import (
     Effect,
     Entry,
     InputPositions,
+    Lookup,
     Mixed,
     Normalised,
+    Restored,
     Silent,
 )
 from graphprune.rules.notation import apply
@@ -61,6 +64,7 @@ class Group:
         approximate: why a removal is not exact, or "".
         outer: ids of atoms for each of whose slots it may keep other indices.
         least: how many slots must stay.
+        asked: why it is cut only if its kind is asked for by name, or "".
     """
 
     atom: int
@@ -72,6 +76,7 @@ class Group:
     approximate: str
     outer: tuple[int, ...]
     least: int = 1
+    asked: str = ""
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,7 @@ class _Analyser:
         self.dims: dict[str, tuple[Dim, ...]] = {}
         self.effects: list[Effect] = []
         self.barriers: dict[str, str] = {}
-        self.pointers = Pointers(self.solver)
+        self.pointers = Pointers(self.solver, facts.inputs)
 
     def run(self) -> Analysis:
         """Inputs, weights, nodes in order, outputs; then read off the groups."""
@@ -171,9 +176,13 @@ class _Analyser:
             self.dims[name] = tuple(self.solver.fresh(int(s)) for s in tensor.shape.numpy())
         for node in self.facts.nodes:
             self._relate(node)
+        restored = list(restored_outputs(self.facts, self.dims, self.effects, self.solver))
+        self.effects += restored
+        whole = {(e.output, e.axis) for e in restored}
         for name in self.facts.outputs:
-            for dim in self.dims.get(name, ()):
-                self.solver.freeze(dim, f'reaches graph output "{name}"')
+            for axis, dim in enumerate(self.dims.get(name, ())):
+                if (name, axis) not in whole:
+                    self.solver.freeze(dim, f'reaches graph output "{name}"')
             self.pointers.give_up([name], f'given out as graph output "{name}"')
         resolved = {n: tuple(self.solver.resolve(d) for d in dims) for n, dims in self.dims.items()}
         return _read_off(
@@ -319,6 +328,7 @@ class _Analyser:
             output_dynamic=[recording.dynamic(n) if n in recording.shapes else None for n in node.outputs],
             solver=self.solver,
             pointed=self.pointers.of(node),
+            ids=self.pointers.ids(node),
         )
 
     def _value(self, name: str) -> NDArray[np.generic] | None:
@@ -399,7 +409,9 @@ def _read_off(
             for atom in effect.dim.atoms:
                 approximate.setdefault(atom, effect.why)
     competing = [e for e in effects if isinstance(e, Alternatives)]
-    shared = atoms_in(e.dim for e in effects if isinstance(e, InputPositions | Alternatives))
+    shared = atoms_in(
+        e.dim for e in effects if isinstance(e, InputPositions | Alternatives | Lookup | Restored)
+    )
     mixed = atoms_in(e.dim for e in effects if isinstance(e, Mixed | Normalised)) | solver.jumbled
     sums = [
         Summing(
@@ -415,7 +427,9 @@ def _read_off(
     least = {a: e.least for e in sorted(competing, key=lambda e: e.least) for a in e.dim.atoms}
     for effect in competing:
         for atom in effect.dim.atoms:
-            if kinds.get(atom) != "experts" or (effect.least > 1 and len(effect.dim.atoms) > 1):
+            if kinds.get(atom) not in ("experts", "vocabulary") or (
+                effect.least > 1 and len(effect.dim.atoms) > 1
+            ):
                 solver.frozen.setdefault(atom, effect.why)
     groups = _groups(weights, kinds, solver.frozen, approximate, outer, least)
     return Analysis(facts, recording, dims, weights, groups, effects, barriers)
@@ -472,6 +486,7 @@ def _groups(
             approximate.get(atom, ""),
             () if any(weights[m.weight].made is not None for m in found) else outer.get(atom, ()),
             least.get(atom, 1),
+            "what its ids stand for would change" if kinds[atom] == "vocabulary" else "",
         )
         for atom, found in members.items()
         if any(weights[m.weight].real for m in found) and kinds[atom] not in ("kernel", "parameter")

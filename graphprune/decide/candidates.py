@@ -13,7 +13,17 @@ from graphprune.errors import UsageError
 
 # Of several dimensions that share an axis the first of these kinds is cut: whole heads before their
 # width, channels of a grouped convolution before whole groups.
-PREFERENCE = ("experts", "kv-groups", "heads", "hidden", "channels", "neurons", "groups", "head-dim")
+PREFERENCE = (
+    "experts",
+    "kv-groups",
+    "heads",
+    "hidden",
+    "channels",
+    "neurons",
+    "groups",
+    "head-dim",
+    "vocabulary",
+)
 BLOCKS = frozenset({"experts", "kv-groups", "heads", "groups"})  # each slot is a block of channels
 RESIDUAL = "residual"  # on the command line: dimensions whose removal is only approximate
 STRUCTURES = (*PREFERENCE, RESIDUAL)
@@ -75,6 +85,8 @@ def _refusal(group: Group, structures: Collection[str] | None) -> str:
         return "has a single slot"
     if group.size <= group.least:
         return f"all of its {group.size} slots are needed: as many are chosen each time"
+    if group.asked and (structures is None or group.kind not in structures):
+        return f"{group.asked} (--structures {group.kind} to cut it)"
     if group.approximate and (structures is None or RESIDUAL not in structures):
         return f"approximate: {group.approximate} (--structures residual to cut it)"
     if (

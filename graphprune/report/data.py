@@ -115,7 +115,9 @@ def _params_of(analysis: Analysis, atom: int) -> int:
 def reached(analysis: Analysis) -> dict[str, float]:
     """Share of the weights that some removable dimension runs through: exactly, and at all."""
     total = sum(w.count for w in analysis.weights.values() if w.real) or 1
-    exact = {g.atom for g in analysis.groups if not g.frozen and not g.approximate and g.size > 1}
+    exact = {
+        g.atom for g in analysis.groups if not g.frozen and not g.approximate and not g.asked and g.size > 1
+    }
     every = {g.atom for g in analysis.groups if not g.frozen and g.size > 1}
 
     def share(atoms: set[int]) -> float:

@@ -13,13 +13,15 @@ from graphprune.analysis.weights import zero_of
 from graphprune.dims import Keeps
 from graphprune.dims.evaluate import cut, evaluate, positions
 from graphprune.rewrite.editing import Editor
-from graphprune.rules.effects import Alternatives
+from graphprune.rewrite.vocabulary import mask_output, translate_ids
+from graphprune.rules.effects import Alternatives, Lookup, Restored
 
 
 def masked(model: ir.Model, analysis: Analysis, keeps: Keeps) -> ir.Model:
     """A copy of `model`, same shapes, in which every weight is zero wherever a removed slot is mentioned.
 
-    Where slots compete (a softmax over experts, a TopK), the removed ones lose.
+    Where slots compete (a softmax over experts, a TopK), the removed ones lose. Ids of removed rows of a
+    vocabulary are read as another one, and their outputs are impossible.
     """
     zeroed = model.clone()
     graph = zeroed.graph
@@ -37,6 +39,10 @@ def masked(model: ir.Model, analysis: Analysis, keeps: Keeps) -> ir.Model:
     for effect in analysis.effects:
         if isinstance(effect, Alternatives) and any(a in keeps for a in effect.dim.atoms):
             _outdo(editor, effect, keeps)
+        elif isinstance(effect, Lookup):
+            translate_ids(editor, effect, keeps, masked=True)
+        elif isinstance(effect, Restored):
+            mask_output(editor, effect, keeps)
     return zeroed
 
 

@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 from graphprune.analysis import Analysis
 from graphprune.dims import Dim, Keeps, evaluate, kept_size
 from graphprune.rewrite.editing import Editor
+from graphprune.rewrite.vocabulary import restore_output, translate_ids
 from graphprune.rules.effects import (
     AttributeSizes,
     Effect,
     Entry,
     InputPositions,
     InputSizes,
+    Lookup,
     PinnedAttribute,
     Regrouping,
     ReshapeTarget,
+    Restored,
     SplitSizes,
 )
 
@@ -40,6 +43,10 @@ def apply_effect(editor: Editor, analysis: Analysis, keeps: Keeps, effect: Effec
             _split_sizes(editor, analysis, keeps, effect)
         case InputPositions():
             _positions(editor, keeps, effect)
+        case Lookup():
+            translate_ids(editor, effect, keeps)
+        case Restored():
+            restore_output(editor, effect, keeps)
         case PinnedAttribute():
             if kept_size(effect.dim, keeps) != effect.dim.size:
                 node = editor.nodes[effect.node]

@@ -53,6 +53,7 @@ class NodeContext:
         output_dynamic: Sequence[tuple[bool, ...] | None],
         solver: Solver,
         pointed: Sequence[Dim | None] = (),
+        ids: Sequence[bool] = (),
     ) -> None:
         self.op, self.name, self.version, self.attributes = op, name, version, attributes
         self._inputs, self._present, self._constant, self._values = inputs, present, constant, values
@@ -62,7 +63,7 @@ class NodeContext:
         self.solver = solver
         self.points: list[Dim | None] = [None] * len(output_shapes)
         self.followed: set[int] = set()  # inputs whose positions the rule understood
-        self._pointed = pointed
+        self._pointed, self._ids = pointed, ids
         self.effects: list[Effect] = []
         self._read: set[int] = set()
 
@@ -147,6 +148,10 @@ class NodeContext:
             return None
         self.followed.add(index)
         return self.solver.resolve(dim)
+
+    def holds_ids(self, index: int) -> bool:
+        """True if input `index` holds numbers of a graph input as they were given."""
+        return index < len(self._ids) and self._ids[index]
 
     # -- saying -------------------------------------------------------------------------------
 

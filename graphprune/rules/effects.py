@@ -156,6 +156,29 @@ class Silent:
 
 
 @dataclass(frozen=True, slots=True)
+class Lookup:
+    """Input `index` holds ids from a graph input, which are positions along `dim`: a vocabulary.
+
+    The ids keep their meaning; a table translates them, and those removed are read as the first one kept.
+    """
+
+    node: str
+    index: int
+    dim: Dim
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Axis `axis` of a graph output (of rank `rank`) has all slots of `dim`, those removed hold `fill`."""
+
+    output: str
+    axis: int
+    rank: int
+    dim: Dim
+    fill: float
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """What a dimension is to a user: "heads", "head-dim", "groups", "hidden", ..."""
 
@@ -177,5 +200,7 @@ Effect = (
     | Mixed
     | Alternatives
     | Silent
+    | Lookup
+    | Restored
     | Kind
 )

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from graphprune.dims import Atom, Const, Dim, Product, Sum, add, multiply, terms_of
 from graphprune.dims.expr import take
 from graphprune.rules.context import Barrier, NodeContext, prefix
-from graphprune.rules.effects import Entry, InputPositions, Regrouping, ReshapeTarget, ShapeOf, SplitSizes
+from graphprune.rules.effects import (
+    Entry,
+    InputPositions,
+    Lookup,
+    Regrouping,
+    ReshapeTarget,
+    ShapeOf,
+    SplitSizes,
+)
 from graphprune.rules.rule import rule
 
 
@@ -185,6 +193,11 @@ def _gather(node: NodeContext) -> None:
         return
     if (pointed := node.pointed(1)) is not None and pointed.size == dim.size:
         _by_position(node, dim, pointed)
+        node.set(0, [*dims[:axis], *where, *dims[axis + 1 :]])
+        return
+    if index is None and isinstance(dim, Atom) and node.is_constant(0) and node.holds_ids(1):
+        node.say(Lookup(node.name, 1, dim))
+        node.kind(dim, "vocabulary")
         node.set(0, [*dims[:axis], *where, *dims[axis + 1 :]])
         return
     if index is None or index.ndim > 1:

@@ -34,7 +34,8 @@ def relative_error(expected: NDArray[Any], found: NDArray[Any], least: float = 0
         return float("inf")
     if not finite.any():
         return 0.0
-    return float(np.abs(a - b)[finite].max() / max(float(np.abs(a)[finite].max()), least, 1e-12))
+    a, b = a[finite], b[finite]
+    return float(np.abs(a - b).max() / max(float(np.abs(a).max()), least, 1e-12))
 
 
 def largest_error(expected: Outputs, found: Outputs, original: Outputs | None = None) -> tuple[float, str]:

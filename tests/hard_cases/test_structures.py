@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from graphprune.decide import Options, decide
 from graphprune.errors import PlanError
 from graphprune.plan import keeps_of, make_plan
 from graphprune.testing import Outcome, analysed, prune_at_random
-from tests.hard_cases.oracle import assert_exact
+from tests.hard_cases.oracle import assert_exact, run
 from tests.hard_cases.test_handmade import HANDMADE
 from tests.rules.building import build
 
@@ -82,6 +83,47 @@ def test_the_tables_of_angles_go_with_the_pairs() -> None:
     tables = [n for n in outcome.pruned.graph.initializers if n.startswith("turn")]
     assert tables
     assert {outcome.size(n, 1) for n in tables} == {2}
+
+
+@pytest.mark.parametrize("name", ["tied_embedding", "tied_embedding_gemm"])
+def test_a_vocabulary_goes_only_on_request_and_keeps_its_size_outside(name: str) -> None:
+    model = HANDMADE[name]()
+    assert "(--structures vocabulary to cut it)" in prune_at_random(model).reason("W_1[0]")
+    outcome = prune_at_random(model, structures=("vocabulary",))
+    assert kept(outcome) == {"vocabulary": 12}
+    assert_exact(outcome)
+    (slots,) = outcome.decision.keeps.values()
+    ids = np.arange(24).reshape(2, 12)
+    found = run(outcome.pruned, {"ids": ids})[0].reshape(24, 24)
+    assert np.isneginf(np.delete(found, slots.index, axis=1)).all()  # never said
+    assert np.isfinite(found[:, slots.index]).all()
+    removed = np.setdiff1d(ids, slots.index)
+    first = np.broadcast_to(found[slots.index[0]], (len(removed), 24))
+    np.testing.assert_array_equal(found[removed], first)  # read as the first that stays
+    original = run(outcome.model, {"ids": ids})[0].reshape(24, 24)
+    np.testing.assert_allclose(
+        found[np.ix_(slots.index, slots.index)],
+        original[np.ix_(slots.index, slots.index)],
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_an_output_of_shares_gives_removed_words_none() -> None:
+    text = """net (int64[n, t] tokens, int64[n, t] position_ids) => (float[N, T, V] y) <float[20, 6] E, float[9, 6] P, float[6, 20] H>
+        { e = Gather(E, tokens)  p = Gather(P, position_ids)  h = Add(e, p)  l = MatMul(h, H)  y = Softmax(l) }"""
+    outcome = prune_at_random(build(text), structures=("vocabulary",))
+    assert kept(outcome) == {"vocabulary": 10}
+    assert (outcome.size("E", 0), outcome.size("H", 1), outcome.size("P", 0)) == (10, 10, 9)
+    assert_exact(outcome)
+
+
+def test_two_vocabularies_of_one_size_are_not_taken_for_one() -> None:
+    text = """net (int64[n, t] source, int64[n, t] target) => (float[N, T, V] y) <float[20, 6] E, float[20, 6] P, float[6, 20] H>
+        { e = Gather(E, source)  p = Gather(P, target)  h = Add(e, p)  y = MatMul(h, H) }"""
+    outcome = prune_at_random(build(text), structures=("vocabulary",))
+    assert (outcome.size("E", 0), outcome.size("P", 0), outcome.size("H", 1)) == (10, 10, 20)
+    assert_exact(outcome)
 
 
 def test_a_plan_may_not_keep_fewer_experts_than_are_chosen() -> None:

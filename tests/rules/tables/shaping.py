@@ -301,6 +301,14 @@ CASES = (
         _EMBEDDING,
         "E[1]",
         what="an embedding",
+    ),
+    Case(
+        "Gather",
+        _EMBEDDING.replace(
+            "h = Gather(E, i)", "two = Constant <value = int64 {2}> () d = Div(i, two) h = Gather(E, d)"
+        ),
+        "E[1]",
+        what="rows by computed numbers",
         frozen={"E[0]": "looked up with an index computed at run time"},
     ),
     Case(
