@@ -787,6 +787,66 @@ def experts_compared(net: Net) -> None:
 
 
 @handmade
+def experts_in_rows(net: Net) -> None:
+    """Experts written out one by one: each finds its tokens with NonZero and adds to their rows."""
+    flat = net.reshape(tokens(net), -1, 24)
+    best, which = route(net, flat, 24, 4, 2)
+    ones = net.shape("OneHot", which, np.array(4), np.array([0, 1]), axis=-1)
+    mask = net.shape("Transpose", ones, perm=[2, 0, 1])
+    total = net.op("Sub", flat, flat)
+    for number in range(4):
+        found = net.shape("NonZero", net.shape("Gather", mask, np.array(number), axis=0))
+        rows = net.shape("Gather", found, np.array(0), axis=0)
+        share = net.op("GatherND", best, net.shape("Transpose", found, perm=[1, 0]))
+        made = net.linear(net.relu(net.linear(net.op("Gather", flat, rows, axis=0), 24, 16)), 16, 24)
+        made = net.op("Mul", made, net.op("Unsqueeze", share, np.array([1])))
+        places = net.shape("Unsqueeze", rows, np.array([1]))
+        total = net.op("ScatterND", total, places, made, reduction="add")
+    net.output(net.linear(net.op("Add", flat, total), 24, 5))
+
+
+@handmade
+def experts_in_turn(net: Net) -> None:
+    """Experts written out one by one, each on every token; its share is where its number was chosen."""
+    flat = net.reshape(tokens(net), -1, 24)
+    best, which = route(net, flat, 24, 4, 2)
+    total = net.op("Sub", flat, flat)
+    for number in range(4):
+        chosen = net.op("Equal", which, np.array(number))
+        chosen.dtype = np.dtype(np.bool_)
+        share = net.op("ReduceSum", net.op("Where", chosen, best, np.float32(0)), np.array([1]), keepdims=1)
+        made = net.linear(net.relu(net.linear(flat, 24, 16)), 16, 24)
+        total = net.op("Add", total, net.op("Mul", made, share))
+    net.output(net.linear(net.op("Add", flat, total), 24, 5))
+
+
+@handmade
+def experts_by_slices(net: Net) -> None:
+    """A soft mixture: a slice of the shares for each expert, and a sum without a beginning."""
+    flat = net.reshape(tokens(net), -1, 24)
+    share = net.op("Softmax", net.linear(flat, 24, 4), axis=-1)
+    parts = []
+    for number in range(4):
+        made = net.linear(net.relu(net.linear(flat, 24, 16)), 16, 24)
+        parts.append(net.op("Mul", made, net.slice(share, number, number + 1, 1)))
+    while len(parts) > 1:
+        parts = [net.op("Add", *parts[:2]), *parts[2:]]
+    net.output(net.linear(net.op("Add", flat, parts[0]), 24, 5))
+
+
+@handmade
+def experts_stacked(net: Net) -> None:
+    """Experts written out one by one, whose results are stacked and mixed."""
+    flat = net.reshape(tokens(net), -1, 24)
+    share = net.op("Softmax", net.linear(flat, 24, 4), axis=-1)
+    made = [net.linear(net.relu(net.linear(flat, 24, 16)), 16, 24) for _ in range(4)]
+    stack = net.op("Concat", *(net.op("Unsqueeze", m, np.array([1])) for m in made), axis=1)
+    mixed = net.op("Mul", stack, net.op("Unsqueeze", share, np.array([2])))
+    y = net.op("ReduceSum", mixed, np.array([1]), keepdims=0)
+    net.output(net.linear(net.op("Add", flat, y), 24, 5))
+
+
+@handmade
 def one_expert_each(net: Net) -> None:
     """A switch: ArgMax chooses one expert, GatherElements its share."""
     flat = net.reshape(tokens(net), -1, 24)

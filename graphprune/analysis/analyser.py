@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from graphprune.analysis.branches import open_branches
 from graphprune.analysis.exactness import inexact_atoms
 from graphprune.analysis.facts import BodyFacts, GraphFacts, NodeFacts, read_graph
 from graphprune.analysis.kinds import kinds_of
@@ -29,6 +30,7 @@ from graphprune.rules.effects import (
     Effect,
     Entry,
     InputPositions,
+    Joined,
     Lookup,
     Mixed,
     Normalised,
@@ -329,6 +331,7 @@ class _Analyser:
             solver=self.solver,
             pointed=self.pointers.of(node),
             ids=self.pointers.ids(node),
+            said=self.effects,
         )
 
     def _value(self, name: str) -> NDArray[np.generic] | None:
@@ -403,14 +406,14 @@ def _read_off(
     for effect in effects:
         if isinstance(effect, Silent):
             silent.setdefault(effect.node, []).append(effect)
-    approximate = inexact_atoms(facts, dims, contractions, unmasked, silent)
+    approximate, levels = inexact_atoms(facts, dims, contractions, unmasked, silent)
     for effect in effects:
         if isinstance(effect, Normalised):
             for atom in effect.dim.atoms:
                 approximate.setdefault(atom, effect.why)
     competing = [e for e in effects if isinstance(e, Alternatives)]
     shared = atoms_in(
-        e.dim for e in effects if isinstance(e, InputPositions | Alternatives | Lookup | Restored)
+        e.dim for e in effects if isinstance(e, InputPositions | Alternatives | Joined | Lookup | Restored)
     )
     mixed = atoms_in(e.dim for e in effects if isinstance(e, Mixed | Normalised)) | solver.jumbled
     sums = [
@@ -431,6 +434,8 @@ def _read_off(
                 effect.least > 1 and len(effect.dim.atoms) > 1
             ):
                 solver.frozen.setdefault(atom, effect.why)
+    for atom, why in open_branches(facts, recording.shapes, effects, levels).items():
+        solver.frozen.setdefault(atom, why)
     groups = _groups(weights, kinds, solver.frozen, approximate, outer, least)
     return Analysis(facts, recording, dims, weights, groups, effects, barriers)
 

@@ -39,9 +39,10 @@ def inexact_atoms(
     contractions: Mapping[str, Sequence[Contraction]],
     unmasked: frozenset[str],
     silent: Mapping[str, Sequence[Silent]],
-) -> dict[int, str]:
-    """Atoms whose removal is not exact, each with the reason."""
-    return _Flow(facts, dims, contractions, unmasked, silent).run()
+) -> tuple[dict[int, str], Mapping[str, Mapping[int, Level]]]:
+    """Atoms whose removal is not exact, each with the reason; and what removed slots hold if not zero."""
+    flow = _Flow(facts, dims, contractions, unmasked, silent)
+    return flow.run(), flow.levels
 
 
 class _Flow:

@@ -9,12 +9,14 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from graphprune.analysis import Analysis
+from graphprune.analysis.branches import branch_ends
 from graphprune.dims import Dim, Keeps, kept_size
-from graphprune.dims.evaluate import cut
+from graphprune.dims.evaluate import cut, evaluate
 from graphprune.normalise.bodies import all_bodies
 from graphprune.rewrite.editing import Editor
 from graphprune.rewrite.shapes import restore_shapes
 from graphprune.rewrite.sizes import apply_effect
+from graphprune.rules.effects import Branch
 
 
 def rewrite(model: ir.Model, analysis: Analysis, keeps: Keeps) -> ir.Model:
@@ -30,11 +32,25 @@ def rewrite(model: ir.Model, analysis: Analysis, keeps: Keeps) -> ir.Model:
     editor = Editor(pruned.graph)
     for effect in analysis.effects:
         apply_effect(editor, analysis, keeps, effect)
+    _bypass_branches(editor, analysis, keeps)
     remove_unused(pruned)
     restore_shapes(Editor(pruned.graph), analysis, keeps)
     remove_unused(pruned)
     _forget_shapes(pruned.graph)
     return pruned
+
+
+def _bypass_branches(editor: Editor, analysis: Analysis, keeps: Keeps) -> None:
+    """Experts written out node by node: where a removed one brings nothing, read what came before."""
+    branches = [e for e in analysis.effects if isinstance(e, Branch)]
+    gone = {e.node for e in branches if not evaluate(e.dim, keeps)[e.slot]}
+    if not gone:
+        return
+    for name, index in branch_ends(analysis.facts, analysis.recording.shapes, gone)[0]:
+        node = editor.nodes[name]
+        before = node.inputs[index]
+        assert before is not None
+        node.outputs[0].replace_all_uses_with(before)
 
 
 def remove_unused(model: ir.Model) -> None:

@@ -19,6 +19,7 @@ from graphprune.rules.effects import (
     Entry,
     InputPositions,
     InputSizes,
+    Joined,
     Lookup,
     PinnedAttribute,
     Regrouping,
@@ -43,6 +44,8 @@ def apply_effect(editor: Editor, analysis: Analysis, keeps: Keeps, effect: Effec
             _split_sizes(editor, analysis, keeps, effect)
         case InputPositions():
             _positions(editor, keeps, effect)
+        case Joined():
+            _joined(editor, keeps, effect)
         case Lookup():
             translate_ids(editor, effect, keeps)
         case Restored():
@@ -279,8 +282,20 @@ def _positions(editor: Editor, keeps: Keeps, effect: InputPositions) -> None:
     moved = np.cumsum(kept) - 1
     picked = effect.positions
     fresh = moved[picked] if picked.ndim == 0 else moved[picked[kept[picked]]]
-    if picked.ndim > 1:  # all but one axis of size 1
+    if picked.ndim > 1 and fresh.size:  # all but one axis of size 1
         fresh = fresh.reshape([-1 if s > 1 else 1 for s in picked.shape])
     node = editor.nodes[effect.node]
-    made = np.asarray(fresh, dtype=np.int64)
+    made = np.asarray(fresh, dtype=np.int64) + effect.offset
     editor.set_input(node, effect.index, editor.constant(made, f"{effect.node}_indices"))
+
+
+def _joined(editor: Editor, keeps: Keeps, effect: Joined) -> None:
+    """Operands of a Concat go with their slots."""
+    kept = evaluate(effect.dim, keeps)
+    if kept.all():
+        return
+    node = editor.nodes[effect.node]
+    stay = [v for v, k in zip(node.inputs, kept, strict=True) if k]
+    for index, value in enumerate(stay):
+        node.replace_input_with(index, value)
+    node.resize_inputs(len(stay))

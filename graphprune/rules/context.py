@@ -12,6 +12,7 @@ from graphprune.dims import Const, Dim, Solver, add, multiply
 from graphprune.rules.effects import (
     Alternatives,
     AttributeSizes,
+    Branch,
     Contraction,
     Effect,
     Entry,
@@ -54,6 +55,7 @@ class NodeContext:
         solver: Solver,
         pointed: Sequence[Dim | None] = (),
         ids: Sequence[bool] = (),
+        said: Sequence[Effect] = (),
     ) -> None:
         self.op, self.name, self.version, self.attributes = op, name, version, attributes
         self._inputs, self._present, self._constant, self._values = inputs, present, constant, values
@@ -63,7 +65,7 @@ class NodeContext:
         self.solver = solver
         self.points: list[Dim | None] = [None] * len(output_shapes)
         self.followed: set[int] = set()  # inputs whose positions the rule understood
-        self._pointed, self._ids = pointed, ids
+        self._pointed, self._ids, self._said = pointed, ids, said
         self.effects: list[Effect] = []
         self._read: set[int] = set()
 
@@ -153,6 +155,10 @@ class NodeContext:
         """True if input `index` holds numbers of a graph input as they were given."""
         return index < len(self._ids) and self._ids[index]
 
+    def competes(self, dim: Dim) -> bool:
+        """True if slots of `dim` are known to compete: the experts behind a router."""
+        return any(isinstance(e, Alternatives) and self.solver.resolve(e.dim) == dim for e in self._said)
+
     # -- saying -------------------------------------------------------------------------------
 
     def say(self, effect: Effect) -> None:
@@ -186,6 +192,11 @@ class NodeContext:
         self.say(Alternatives(self.name, 0, axis, len(dims), dims[axis], why, least, lowest))
         if any(d.atoms for k, d in enumerate(dims) if k != axis):
             self.say(Mixed(dims[axis]))
+
+    def branch(self, dim: Dim, slot: int) -> None:
+        """One slot of a dimension whose slots compete is read by itself."""
+        self.say(Branch(self.name, dim, slot))
+        self.kind(dim, "experts")
 
     def silent(self, dim: Dim, like: int | None = None) -> None:
         """Outputs hold zero in removed slots of `dim`, or what input `like` holds."""

@@ -80,6 +80,7 @@ class InputPositions:
     index: int
     dim: Dim
     positions: NDArray[np.int64]
+    offset: int = 0  # added to every position: one, where a slice ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,23 @@ class Silent:
 
 
 @dataclass(frozen=True, slots=True)
+class Joined:
+    """A Concat of single slots: operand k is slot k of `dim`, and goes with it."""
+
+    node: str
+    dim: Dim
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """The node reads one slot of `dim`, whose slots compete, by itself: without it all outputs are zero."""
+
+    node: str
+    dim: Dim
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lookup:
     """Input `index` holds ids from a graph input, which are positions along `dim`: a vocabulary.
 
@@ -200,6 +218,8 @@ Effect = (
     | Mixed
     | Alternatives
     | Silent
+    | Joined
+    | Branch
     | Lookup
     | Restored
     | Kind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from graphprune.dims import Atom
 from graphprune.rules.context import NodeContext
 from graphprune.rules.effects import InputPositions
 from graphprune.rules.rule import Rule, Zero, rule
@@ -47,6 +48,11 @@ def _equal(node: NodeContext) -> None:
     for k in (0, 1):
         table, pointed = node.value(1 - k), node.pointed(k)
         if pointed is None:
+            continue
+        slot = -1 if table is None or table.size != 1 else int(table.ravel()[0])
+        if isinstance(pointed, Atom) and table is not None and 0 <= slot < pointed.size:
+            node.branch(pointed, slot)
+            node.say(InputPositions(node.name, 1 - k, pointed, table.astype(np.int64)))
             continue
         axes = [a for a, d in enumerate(dims[1 - k]) if d.size == pointed.size]
         if table is None or len(axes) != 1 or not np.array_equal(np.ravel(table), np.arange(pointed.size)):

@@ -13,6 +13,7 @@ from graphprune.rules.context import Barrier, NodeContext, prefix
 from graphprune.rules.effects import (
     Entry,
     InputPositions,
+    Joined,
     Lookup,
     Regrouping,
     ReshapeTarget,
@@ -108,7 +109,12 @@ def _concat(node: NodeContext) -> None:
     rest = node.same([(*d[:axis], Const(1), *d[axis + 1 :]) for d in operands])
     why = f"a single slot joined by {node.where}"
     parts = [node.solver.resolve(d[axis]) for d in operands]
-    joined = add(node.fixed(1, why) if part == Const(1) else part for part in parts)
+    if len(parts) > 1 and len(rest) > 1 and all(p.size == 1 for p in parts) and not node.is_dynamic(axis):
+        joined = node.solver.fresh(len(parts))
+        node.kind(joined, "experts")
+        node.say(Joined(node.name, joined))
+    else:
+        joined = add(node.fixed(1, why) if part == Const(1) else part for part in parts)
     node.set(0, [*rest[:axis], joined, *rest[axis + 1 :]])
 
 
@@ -150,6 +156,16 @@ def _slice(node: NodeContext) -> None:
             dims[axis] = node.fixed(shape[axis])
             continue
         step = steps[k] if steps else 1
+        if (
+            isinstance(dim, Atom)
+            and shape[axis] == 1
+            and node.has(1)
+            and len(axes) == 1
+            and node.competes(dim)
+        ):
+            _slice_slot(node, dim, slice(starts[0], ends[0], step).indices(dim.size)[0])
+            dims[axis] = node.fixed(1)
+            continue
         dims[axis], begin[k], stop[k] = _slice_axis(node, dim, starts[k], ends[k], step)
     if any(e is not None for e in (*begin, *stop)):
         if node.has(1):
@@ -159,6 +175,13 @@ def _slice(node: NodeContext) -> None:
             node.sizes_attribute("starts", begin, along=along)
             node.sizes_attribute("ends", stop, along=along)
     node.set(0, dims)
+
+
+def _slice_slot(node: NodeContext, dim: Dim, slot: int) -> None:
+    """One expert's slot, from its position to the next."""
+    node.branch(dim, slot)
+    for index in (1, 2):
+        node.say(InputPositions(node.name, index, dim, np.array([slot]), offset=index - 1))
 
 
 def _slice_axis(
@@ -209,6 +232,11 @@ def _gather(node: NodeContext) -> None:
         return
     places = index.astype(np.int64)
     picked = np.where(places < 0, places + dim.size, places)
+    if picked.size == 1 and isinstance(dim, Atom) and node.competes(dim):
+        node.branch(dim, int(picked.ravel()[0]))
+        node.say(InputPositions(node.name, 1, dim, picked))
+        node.set(0, [*dims[:axis], *[node.fixed(1) for _ in picked.shape], *dims[axis + 1 :]])
+        return
     taken = _taken(node, dim, np.ravel(picked))
     node.say(InputPositions(node.name, 1, dim, picked))
     node.set(0, [*dims[:axis], *([taken] if index.ndim else []), *dims[axis + 1 :]])

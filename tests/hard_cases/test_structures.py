@@ -21,8 +21,13 @@ EXPERTS = (
     "experts_scattered",
     "experts_one_hot",
     "experts_compared",
+    "experts_in_rows",
+    "experts_in_turn",
+    "experts_by_slices",
+    "experts_stacked",
     "one_expert_each",
 )
+SOFT = ("mixture_of_experts", "experts_by_slices", "experts_stacked", "one_expert_each")
 
 
 def kept(outcome: Outcome) -> dict[str, int]:
@@ -41,7 +46,7 @@ def test_experts_alone(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", EXPERTS)
 def test_as_many_experts_stay_as_are_chosen(name: str) -> None:
     outcome = prune_at_random(HANDMADE[name](), 0.99, structures=("experts",))
-    assert kept(outcome) == {"experts": 1 if name in ("mixture_of_experts", "one_expert_each") else 2}
+    assert kept(outcome) == {"experts": 1 if name in SOFT else 2}
     assert_exact(outcome)
 
 

@@ -72,4 +72,72 @@ def chosen_experts(b: Builder, r: Choices) -> None:
     b.keep(b.op("Add", [x, y], x.shape))
 
 
-MOVES = {"soft_experts": soft_experts, "chosen_experts": chosen_experts}
+def _one(b: Builder, r: Choices, x: Tensor, share: Tensor, number: int) -> Tensor:
+    """The share of one expert: (..., 1)."""
+    if r.chance(0.5):
+        bounds = [b.ints([number]), b.ints([number + 1]), b.ints([x.rank - 1])]
+        return b.op("Slice", [share, *bounds], (*x.shape[:-1], 1))
+    picked = b.op("Gather", [share, b.ints(number)], x.shape[:-1], axis=x.rank - 1)
+    return b.unsqueeze(picked, x.rank - 1)
+
+
+def written_out_experts(b: Builder, r: Choices) -> None:
+    """Experts one by one, each with its share, summed in one of several ways or stacked and mixed."""
+    if b.opset < 12:
+        raise Skip
+    x = b.some(r, lambda t: t.rank in (2, 3) and isinstance(t.shape[-1], int))
+    wide, experts = x.static(-1), r.number(2, 4)
+    logits = b.linear(r, x, experts)
+    share = b.op("Softmax", [logits], logits.shape, axis=-1)
+    made = [b.op("Tanh", [b.linear(r, x, wide)], x.shape) for _ in range(experts)]
+    if r.chance(0.3):
+        axis = x.rank - 1
+        shape = (*x.shape[:-1], experts, wide)
+        stack = b.op("Concat", [b.unsqueeze(m, axis) for m in made], shape, axis=axis)
+        mixed = b.op("Mul", [stack, b.unsqueeze(share, x.rank)], shape)
+        b.keep(b.reduce("ReduceSum", mixed, [axis], keep=False))
+        return
+    parts = [b.op("Mul", [m, _one(b, r, x, share, k)], x.shape) for k, m in enumerate(made)]
+    if r.chance(0.3):
+        parts.append(x)
+    parts = r.shuffled(parts)
+    while len(parts) > 1:
+        one, two = parts.pop(r.number(0, len(parts) - 1)), parts.pop(r.number(0, len(parts) - 1))
+        parts.append(b.op("Add", [one, two], x.shape))
+    b.keep(parts[0])
+
+
+def compared_experts(b: Builder, r: Choices) -> None:
+    """Experts one by one, with shares where their number was chosen, or on the rows that chose them."""
+    if b.opset < 18:
+        raise Skip
+    x = b.some(r, lambda t: t.rank == 2 and isinstance(t.shape[-1], int))
+    wide, experts = x.static(-1), r.number(2, 4)
+    score, count = _score(b, r, x, experts), r.number(1, 2)
+    best, which = b.ops("TopK", [score, b.ints([count])], [(x.shape[0], count)] * 2, axis=-1)
+    total, rows = x, r.chance(0.5)
+    for number in range(experts):
+        layer = b.weight(r, (wide, wide), wide)
+        chosen = b.raw("Equal", [which, b.ints(number)])
+        if rows:
+            found = b.raw("NonZero", [chosen])
+            places = b.raw("Gather", [found, b.ints(0)], axis=0)
+            share = b.raw("GatherND", [best, b.raw("Transpose", [found], perm=[1, 0])])
+            made = b.raw("MatMul", [b.raw("Gather", [x, places], axis=0), layer])
+            made = b.raw("Mul", [made, b.raw("Unsqueeze", [share, b.ints([1])])])
+            where = b.raw("Unsqueeze", [places, b.ints([1])])
+            total = b.op("ScatterND", [total, where, made], x.shape, reduction="add")
+        else:
+            kept = b.op("Mul", [best, b.raw("Cast", [chosen], to=1)], best.shape)
+            each = b.op("MatMul", [x, layer], x.shape)
+            part = b.op("Mul", [each, b.reduce("ReduceSum", kept, [1])], x.shape)
+            total = b.op("Add", r.shuffled([total, part]), x.shape)
+    b.keep(total)
+
+
+MOVES = {
+    "soft_experts": soft_experts,
+    "chosen_experts": chosen_experts,
+    "written_out_experts": written_out_experts,
+    "compared_experts": compared_experts,
+}

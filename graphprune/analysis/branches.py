@@ -1,0 +1,199 @@
+"""Branches of a graph that belong to one slot: an expert that is written out node by node.
+
+Where a slot of a dimension that experts compete along is read by itself (its share, its row of a mask), what
+follows is nothing once the expert is removed: zeros, or no rows at all. Such a branch ends where nothing is
+added to a running sum or written into it; there it can be bypassed, and the whole expert is dead code. If a
+branch ends anywhere else, the dimension is frozen.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
+
+from graphprune.analysis.facts import GraphFacts, NodeFacts
+from graphprune.rules import find_rule
+from graphprune.rules.effects import Branch, Effect
+
+_WRITING = frozenset({"ScatterND", "ScatterElements", "Scatter"})
+_PICKING = frozenset({"Gather", "GatherND", "GatherElements"})
+_SMALL = 1 << 16  # elements of a constant that is looked at
+_PRODUCTS = frozenset({"MatMul", "Gemm", "Einsum"})
+
+
+class Void(Enum):
+    """What a tensor of a removed branch holds."""
+
+    ZEROS = "zeros"
+    NO_ROWS = "no rows"
+    ANYTHING = "anything"
+
+
+def open_branches(
+    facts: GraphFacts,
+    shapes: Mapping[str, tuple[int, ...]],
+    effects: Sequence[Effect],
+    lifted: Mapping[str, Mapping[int, int]],
+) -> dict[int, str]:
+    """Atoms with a slot whose branch cannot be left out, each with the reason.
+
+    Args:
+        facts: the graph.
+        shapes: recorded shapes.
+        effects: what the rules said.
+        lifted: for each tensor the atoms whose removed slots do not hold zero.
+    """
+    found: dict[int, str] = {}
+    seeds: dict[tuple[int, int], list[Branch]] = {}
+    for effect in effects:
+        if isinstance(effect, Branch):
+            for atom in effect.dim.atoms:
+                seeds.setdefault((atom, effect.slot), []).append(effect)
+    if not seeds:
+        return found
+    nodes, flow = {n.name: n for n in facts.all_nodes}, _Flow(facts, shapes)
+    for (atom, _), branches in seeds.items():
+        for node in (nodes[b.node] for b in branches):
+            if node.op != "Equal" and lifted.get(node.inputs[0], {}).get(atom):
+                found.setdefault(atom, f'read slot by slot by {node.op} "{node.name}"')
+        walk = _Walk(flow, {b.node for b in branches})
+        list(walk.run())
+        if walk.stuck:
+            found.setdefault(atom, walk.stuck)
+    return found
+
+
+def branch_ends(
+    facts: GraphFacts, shapes: Mapping[str, tuple[int, ...]], seeds: set[str]
+) -> tuple[list[tuple[str, int]], str]:
+    """Where the branches of some slots end.
+
+    Args:
+        facts: the graph.
+        shapes: recorded shapes.
+        seeds: names of the nodes that read the slots.
+
+    Returns:
+        Names of nodes that take nothing from the branches, each with the input that its output then equals;
+        and why the branches cannot be left out, or an empty string.
+    """
+    walk = _Walk(_Flow(facts, shapes), seeds)
+    return list(walk.run()), walk.stuck
+
+
+class _Flow:
+    """Who reads what, in graph order: a branch is short, the graph is long."""
+
+    def __init__(self, facts: GraphFacts, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.facts, self.shapes = facts, shapes
+        self.place = {n.name: k for k, n in enumerate(facts.nodes)}
+        self.readers: dict[str, list[int]] = {}
+        for k, node in enumerate(facts.nodes):
+            for name in (*node.inputs, *node.captured):
+                self.readers.setdefault(name, []).append(k)
+
+
+class _Walk:
+    """One branch: from the nodes that read the slot to those that take nothing from it."""
+
+    def __init__(self, flow: _Flow, seeds: set[str]) -> None:
+        self.flow, self.facts, self.shapes, self.seeds = flow, flow.facts, flow.shapes, seeds
+        self.state: dict[str, Void] = {}
+        self.stuck = ""
+
+    def run(self) -> Iterator[tuple[str, int]]:
+        """The nodes where the branch ends, each with the input that its output then equals."""
+        if not self.seeds <= self.flow.place.keys():
+            self.stuck = "a single slot is read in a body"
+            return
+        waiting = sorted(self.flow.place[s] for s in self.seeds)
+        seen = set(waiting)
+        while waiting:
+            node = self.facts.nodes[heapq.heappop(waiting)]
+            yield from self._visit(node)
+            for name in node.outputs:
+                for reader in self.flow.readers.get(name, ()) if name in self.state else ():
+                    if reader not in seen:
+                        seen.add(reader)
+                        heapq.heappush(waiting, reader)
+        if reached := [n for n in self.facts.outputs if n in self.state]:
+            self.stuck = (
+                f'what a single slot is used for cannot be left out: it reaches output "{reached[0]}"'
+            )
+
+    def _visit(self, node: NodeFacts) -> Iterator[tuple[str, int]]:
+        if node.name in self.seeds:
+            self.state[node.outputs[0]] = Void.ZEROS
+            return
+        plain = not node.bodies and not node.domain
+        if plain and (end := self._end(node)) is not None:
+            yield node.name, end
+            return
+        held = self._held(node) if plain else Void.ANYTHING
+        self.state.update({n: held for n in node.outputs if n})
+
+    def _end(self, node: NodeFacts) -> int | None:
+        """The input that the output equals if the branch brings nothing; None if the branch goes on."""
+        held = [self.state.get(n) for n in node.inputs]
+        outside = [k for k, v in enumerate(held) if v is None and node.inputs[k]]
+        end: int | None = None
+        match node.op:
+            case "Add" | "Sum" if len(outside) == 1 and Void.ZEROS in held:
+                inside = [v for v in held if v is not None]
+                end = outside[0] if set(inside) == {Void.ZEROS} else None
+            case "Sub" if outside == [0] and held[1] is Void.ZEROS:
+                end = 0
+            case "Where" if held[0] is Void.ZEROS and held[2] is None:
+                end = 2
+            case op if op in _WRITING and held[0] is None:
+                added = node.attributes.get("reduction") == "add" and held[2] is Void.ZEROS
+                end = 0 if added or Void.NO_ROWS in held[1:] else None
+        if end is None or node.outputs[0] in self.facts.outputs:
+            return None
+        same = self.shapes.get(node.inputs[end]) == self.shapes.get(node.outputs[0])
+        return end if same else None
+
+    def _held(self, node: NodeFacts) -> Void:
+        held = [self.state.get(n) for n in node.inputs]
+        rule = find_rule(node.domain, node.op)
+        if node.op == "NonZero":
+            return Void.NO_ROWS if held[0] is Void.ZEROS else Void.ANYTHING
+        if node.op in _PICKING:
+            return Void.NO_ROWS if Void.NO_ROWS in held else held[0] or Void.ANYTHING
+        if node.op in _PRODUCTS:
+            return self._product(node, held)
+        if rule is None or (node.op.startswith("Reduce") and held[0] is not Void.ZEROS):
+            return Void.ANYTHING
+        if node.op == "Where" and held[0] is Void.ZEROS:
+            return (
+                Void.ZEROS if held[2] is Void.ZEROS or self._stores_zeros(node.inputs[2]) else Void.ANYTHING
+            )
+        if node.op == "Concat":
+            return held[0] if held[0] is not None and len(set(held)) == 1 else Void.ANYTHING
+        match rule.zero:
+            case "keep":
+                return held[0] or Void.ANYTHING
+            case "all" if Void.NO_ROWS in held or Void.ZEROS in held:
+                return Void.NO_ROWS if Void.NO_ROWS in held else Void.ZEROS
+            case "any" | "divide" | "lift" if Void.NO_ROWS in held and node.op not in _WRITING:
+                return Void.NO_ROWS  # slot by slot: no rows stay no rows
+            case "any" if set(held) == {Void.ZEROS}:
+                return Void.ZEROS
+            case "divide":
+                return held[0] or Void.ANYTHING
+        return Void.ANYTHING
+
+    def _stores_zeros(self, name: str) -> bool:
+        tensor = self.facts.weights.get(name)
+        return tensor is not None and tensor.size <= _SMALL and not tensor.numpy().any()
+
+    def _product(self, node: NodeFacts, held: Sequence[Void | None]) -> Void:
+        if Void.ZEROS in held[:2] and len(node.inputs) == 2:
+            return Void.ZEROS
+        rows = held[0] is Void.NO_ROWS and node.inputs[1] in self.facts.constant
+        return (
+            Void.NO_ROWS
+            if rows and node.op != "Einsum" and not node.attributes.get("transA")
+            else Void.ANYTHING
+        )
