@@ -14,7 +14,8 @@ from pathlib import Path
 import onnx
 
 from graphprune.rules import Rule
-from graphprune.rules.table import BARRIERS, FAMILIES, RULES
+from graphprune.rules.barriers import BARRIERS, DOMAINS
+from graphprune.rules.table import BY_DOMAIN, RULES
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "operators.md"
 BODIES = ("If", "Loop", "Scan")
@@ -48,20 +49,22 @@ Dimensions that reach these are frozen, with this reason:
 
 {barriers}
 
+Whole domains:
+
+{domains}
+
 ## Without a rule
 
-An operator without a rule is a barrier too: everything it reads and makes is frozen, and the model can still
-be pruned elsewhere. This holds for every operator of another domain, and for these of ONNX {version}:
-
-{missing}
+An operator of any other domain is a barrier too: everything it reads and makes is frozen, and the model can
+still be pruned elsewhere. {missing}
 """
 
 
 def page() -> str:
     """The whole page."""
     parts = [HEAD]
-    for family in FAMILIES:
-        title = family.__name__.rpartition(".")[2]
+    for domain, family in ((d, f) for d, families in BY_DOMAIN.items() for f in families):
+        title = (f"{domain}: " if domain else "") + family.__name__.rpartition(".")[2]
         about = _escaped((family.__doc__ or "").strip().partition("\n")[0])
         parts.append(f"## {title}\n\n{about}\n\n| operator | axes | removed slots hold |\n|---|---|---|")
         parts[-1] += (
@@ -70,9 +73,9 @@ def page() -> str:
     parts.append(
         TAIL.format(
             bodies=", ".join(BODIES),
-            barriers="\n".join(f"- `{op}`: {why}" for op, why in sorted(BARRIERS.items())),
-            version=onnx.__version__.rpartition(".")[0],
-            missing=", ".join(f"`{op}`" for op in _missing()),
+            barriers="\n".join(_reasons()),
+            domains="\n".join(f"- `{domain}`: {why}" for domain, why in sorted(DOMAINS.items())),
+            missing=_missing(),
         )
     )
     return "\n".join(parts)
@@ -82,7 +85,8 @@ def _rows(rules: dict[str, Rule]) -> Iterator[tuple[str, str, str]]:
     """Operators that are alike share a row."""
     alike: dict[tuple[str, str], list[str]] = {}
     for op, rule in rules.items():
-        alike.setdefault((_how(rule), ZERO[rule.zero]), []).append(op)
+        zero = "depends on its attributes" if callable(rule.zero) else ZERO[rule.zero]
+        alike.setdefault((_how(rule), zero), []).append(op)
     for (how, zero), ops in alike.items():
         yield ", ".join(f"`{op}`" for op in ops), how, zero
 
@@ -101,9 +105,23 @@ def _escaped(text: str) -> str:
     )
 
 
-def _missing() -> list[str]:
-    known = {*RULES, *BARRIERS, *BODIES}
-    return sorted({s.name for s in onnx.defs.get_all_schemas() if not s.domain and not s.deprecated} - known)
+def _reasons() -> Iterator[str]:
+    """Operators with the same reason share a line."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for (domain, op), why in sorted(BARRIERS.items()):
+        alike.setdefault((domain, why), []).append(op)
+    for (domain, why), ops in alike.items():
+        yield f"- {f'{domain}: ' if domain else ''}{', '.join(f'`{op}`' for op in ops)}: {why}"
+
+
+def _missing() -> str:
+    """Operators of the installed ONNX that nothing is said of."""
+    known = {op for domain, op in (*RULES, *BARRIERS) if not domain} | set(BODIES)
+    names = sorted({s.name for s in onnx.defs.get_all_schemas() if not s.domain and not s.deprecated} - known)
+    of = f"ONNX {onnx.__version__.rpartition('.')[0]}"
+    if not names:
+        return f"No operator of {of} is without a rule or a reason."
+    return f"So are these of {of}: {', '.join(f'`{n}`' for n in names)}"
 
 
 def _known_part(text: str) -> str:

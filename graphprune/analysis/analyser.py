@@ -24,6 +24,7 @@ from graphprune.analysis.weights import Weight, read_weights
 from graphprune.dims import Atom, Const, Dim, Product, Solver, Sum, Take, atoms_in, atoms_of
 from graphprune.dims.expr import atom_size
 from graphprune.rules import Barrier, NodeContext, find_rule
+from graphprune.rules.barriers import reason_without_rule
 from graphprune.rules.effects import (
     Alternatives,
     Contraction,
@@ -38,7 +39,6 @@ from graphprune.rules.effects import (
     Silent,
 )
 from graphprune.rules.notation import apply
-from graphprune.rules.table import BARRIERS
 from graphprune.runtime.recording import Recording
 
 _DIMENSIONS = (Atom, Const, Product, Sum, Take)
@@ -167,6 +167,8 @@ class _Analyser:
         self.effects: list[Effect] = []
         self.barriers: dict[str, str] = {}
         self.pointers = Pointers(self.solver, facts.inputs)
+        self.read = {*facts.outputs, *(n for x in facts.all_nodes for n in (*x.inputs, *x.captured))}
+        self.read.update(n for x in facts.all_nodes for body in x.bodies for n in body.outputs)
 
     def run(self) -> Analysis:
         """Inputs, weights, nodes in order, outputs; then read off the groups."""
@@ -201,7 +203,7 @@ class _Analyser:
         context = self._context(node)
         try:
             if rule is None:
-                raise Barrier(_no_rule(node))
+                raise Barrier(reason_without_rule(node.domain, node.op))
             text = rule.relate if isinstance(rule.relate, str) else rule.relate(context)
             if text is not None:
                 apply(context, text, rule)
@@ -233,7 +235,7 @@ class _Analyser:
                 case "Scan":
                     made = self._scan(node)
                 case _:
-                    raise Barrier(_no_rule(node))
+                    raise Barrier(reason_without_rule(node.domain, node.op))
         except Barrier as barrier:
             self._block(node, str(barrier))
             return
@@ -318,6 +320,7 @@ class _Analyser:
         recording = self.recording
         return NodeContext(
             op=node.op,
+            domain=node.domain,
             name=node.name,
             version=node.version,
             attributes=node.attributes,
@@ -355,13 +358,18 @@ class _Analyser:
         return () if runs[0] is None or runs[1] is None else (np.asarray(runs[0]), np.asarray(runs[1]))
 
     def _check(self, node: NodeFacts, context: NodeContext) -> None:
-        """A rule that disagrees with what the runtime measured must not be believed."""
+        """A rule that disagrees with what the runtime measured must not be believed.
+
+        Nor may dimensions get lost on their way: behind a tensor of unknown shape nothing could freeze them.
+        """
         for name, dims in zip(node.outputs, context.outputs, strict=True):
             shape = self.recording.shapes.get(name)
             if dims is not None and shape is not None and tuple(d.size for d in dims) != tuple(shape):
                 raise Barrier(
                     f"its rule expects shape {[d.size for d in dims]}, the runtime gives {list(shape)}"
                 )
+            if dims is None and name in self.read:
+                raise Barrier("the shape of what it makes is unknown")
 
     def _block(self, node: NodeFacts, reason: str) -> None:
         """Keep every slot that this node sees or makes."""
@@ -375,13 +383,6 @@ class _Analyser:
         for name in node.outputs:
             if (shape := self.recording.shapes.get(name)) is not None:
                 self.dims[name] = tuple(Const(int(s), why) for s in shape)
-
-
-def _no_rule(node: NodeFacts) -> str:
-    if node.op in BARRIERS and not node.domain:
-        return BARRIERS[node.op]
-    domain = f" of domain {node.domain}" if node.domain else ""
-    return f"no rule for operator {node.op}{domain}"
 
 
 # -- reading off ------------------------------------------------------------------------------

@@ -6,12 +6,13 @@ Every count is a sum of products of dimension sizes, so "what would this keep co
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from graphprune.analysis.analyser import Analysis
 from graphprune.analysis.facts import NodeFacts
-from graphprune.dims import Atom, Dim, Product, Sum, Take, add
+from graphprune.analysis.macs import Monomial, macs_of
+from graphprune.dims import Atom, Dim, Product, Sum, Take
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +37,6 @@ class Saving:
     macs: float
     params: float
     weight_bytes: float
-
-
-@dataclass(frozen=True, slots=True)
-class Monomial:
-    """`factor` times the product of the sizes of `dims`."""
-
-    factor: int
-    dims: tuple[Dim, ...]
 
 
 class CostModel:
@@ -106,7 +99,10 @@ class CostModel:
     def macs_by_node(self, counts: Mapping[int, int] | None = None) -> dict[str, int]:
         """Multiply-adds of every node that has any."""
         size = Sizes(counts or {})
-        return {name: m.factor * math.prod(size(d) for d in m.dims) // self._batch for name, m in self._nodes}
+        found: dict[str, int] = {}
+        for name, m in self._nodes:
+            found[name] = found.get(name, 0) + m.factor * math.prod(size(d) for d in m.dims)
+        return {name: macs // self._batch for name, macs in found.items()}
 
 
 class Sizes:
@@ -138,7 +134,7 @@ class Sizes:
 def _products(nodes: Iterable[NodeFacts], analysis: Analysis, turns: int) -> Iterator[tuple[str, Monomial]]:
     """Every node that multiplies, with the turns of the loops around it."""
     for node in nodes:
-        if (found := macs_of(node, analysis.dims)) is not None:
+        for found in macs_of(node, analysis.dims):
             yield node.name, Monomial(found.factor * turns, found.dims)
         for body in node.bodies:
             yield from _products(body.nodes, analysis, turns * _turns(node, analysis))
@@ -154,40 +150,3 @@ def _turns(node: NodeFacts, analysis: Analysis) -> int:
         return shapes[0][0]
     most = analysis.recording.values.get(node.inputs[0]) if node.op == "Loop" and node.inputs[0] else None
     return int(most) if most is not None and most.size == 1 and 0 < int(most) < 1 << 20 else 1
-
-
-def macs_of(node: NodeFacts, dims: Mapping[str, tuple[Dim, ...]]) -> Monomial | None:
-    """Multiply-adds of one node: products with weights or between activations."""
-    given = [dims.get(n, ()) if n else () for n in node.inputs]
-    made = [dims.get(n, ()) if n else () for n in node.outputs]
-    match node.op:
-        case "Conv" | "ConvInteger" | "QLinearConv" if made[0] and len(given) > 1 and given[1]:
-            weight = given[1] if node.op != "QLinearConv" else given[3]
-            return Monomial(1, (*made[0], *weight[1:]))
-        case "ConvTranspose" if given[0] and given[1]:
-            return Monomial(1, (*given[0], *given[1][1:]))
-        case "MatMul" | "MatMulInteger" | "QLinearMatMul" if made[0] and given[0]:
-            return Monomial(1, (*made[0], given[0][-1]))
-        case "Gemm" if made[0] and given[0]:
-            return Monomial(1, (*made[0], given[0][0 if node.attributes.get("transA") else -1]))
-        case "LSTM" | "GRU" | "RNN" if len(given) > 2 and given[0]:
-            return _recurrent(given)
-        case "Einsum":
-            return _einsum(node, given)
-        case "Attention" if made[0] and len(given) > 1:
-            return Monomial(2, (*made[0], given[1][-2]))
-    return None
-
-
-def _recurrent(given: Sequence[tuple[Dim, ...]]) -> Monomial:
-    """Steps x batch x directions x (gates x hidden) x (in + hidden)."""
-    (directions, rows, width), hidden = given[1], given[2][2]
-    return Monomial(1, (*given[0][:2], directions, rows, add([width, hidden])))
-
-
-def _einsum(node: NodeFacts, given: Sequence[tuple[Dim, ...]]) -> Monomial | None:
-    left = str(node.attributes.get("equation", "")).replace(" ", "").split("->")[0].split(",")
-    if "." in "".join(left) or len(left) != len(given) or len(left) < 2:
-        return None
-    letters = {c: d for term, dims in zip(left, given, strict=True) for c, d in zip(term, dims, strict=False)}
-    return Monomial(1, tuple(letters.values()))

@@ -22,7 +22,7 @@ from graphprune.rules.effects import Contraction, Silent
 # What a recurrence may apply to its candidates so that a state without weights stays zero.
 _RESTING = frozenset({"Tanh", "Relu", "LeakyRelu", "Elu", "Softsign", "ScaledTanh", "ThresholdedRelu"})
 # 1 / 0, log 0; and a runtime may divide by a variance of zero.
-_UNDEFINED_AT_ZERO = frozenset({"Log", "Reciprocal", "MeanVarianceNormalization"})
+_UNDEFINED_AT_ZERO = frozenset({"Acosh", "Log", "MeanVarianceNormalization", "Reciprocal", "ReduceLogSum"})
 
 
 class Level(IntEnum):
@@ -138,10 +138,14 @@ class _Flow:
         given = {k: self._carried(node, k, atom) for k, n in enumerate(node.inputs) if n}
         added = [Level.FINITE if v is None else v for k, v in given.items() if k in rule.added]
         rest = {k: v for k, v in given.items() if k not in rule.added}
-        if wanted > 1 and rule.zero != "all":
+        if wanted > 1 and rule.zero_of(node) != "all":
             # An operand that lacks one of several mentions does not hold zero where only that one is removed.
             for k, v in rest.items():
-                if v is Level.ZERO and self._times(node.inputs[k], atom) < wanted and not _divides(rule, k):
+                if (
+                    v is Level.ZERO
+                    and self._times(node.inputs[k], atom) < wanted
+                    and not _divides(node, rule, k)
+                ):
                     rest[k] = Level.FINITE
         return max([self._combine(node, rule, rest, wanted), *added])
 
@@ -162,12 +166,12 @@ class _Flow:
 
     def _combine(self, node: NodeFacts, rule: Rule, given: Mapping[int, Level | None], wanted: int) -> Level:
         present = [v for v in given.values() if v is not None]
-        match rule.zero:
+        match rule.zero_of(node):
             case "keep":
                 return max([*present, self._filled(node)] if node.op == "Pad" or not present else present)
             case "any":
-                operands = [v for k, v in given.items() if not (node.op == "Where" and k == 0)]
-                return max((Level.FINITE if v is None else v for v in operands), default=Level.ZERO)
+                summands = [v for k, v in given.items() if k not in rule.aside]
+                return max((Level.FINITE if v is None else v for v in summands), default=Level.ZERO)
             case "all":
                 if Level.UNDEFINED in present:
                     return Level.UNDEFINED
@@ -232,12 +236,12 @@ class _Flow:
 def _rests_at_zero(node: NodeFacts) -> bool:
     """True but for a recurrence whose activations move a state that has no weights."""
     names = list(node.attributes.get("activations") or ())
-    if not names or node.op not in ("LSTM", "GRU", "RNN"):
+    each = {"LSTM": 3, "DynamicQuantizeLSTM": 3, "GRU": 2, "RNN": 1}.get(node.op, 0)
+    if not names or not each:
         return True
     gates = 0 if node.op == "RNN" else 1  # each direction lists its gates' function first
-    each = {"LSTM": 3, "GRU": 2, "RNN": 1}[node.op]
     return all(name in _RESTING for k, name in enumerate(names) if k % each >= gates)
 
 
-def _divides(rule: Rule, index: int) -> bool:
-    return rule.zero == "divide" and index == 1
+def _divides(node: NodeFacts, rule: Rule, index: int) -> bool:
+    return rule.zero_of(node) == "divide" and index == 1

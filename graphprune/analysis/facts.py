@@ -80,9 +80,11 @@ class GraphFacts:
         return _everywhere(self.nodes)
 
     def small_value(self, name: str) -> NDArray[np.generic] | None:
-        """The value of a small integer initializer."""
+        """The value of a small initializer that holds integers or truth values."""
         tensor = self.weights.get(name)
-        if tensor is None or tensor.size > _SMALL or not tensor.dtype.is_integer():
+        if tensor is None or tensor.size > _SMALL:
+            return None
+        if not tensor.dtype.is_integer() and tensor.dtype != ir.DataType.BOOL:
             return None
         return np.asarray(tensor.numpy())
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from graphprune.analysis.facts import GraphFacts
+from graphprune.analysis.facts import GraphFacts, NodeFacts
 from graphprune.analysis.weights import Weight
 from graphprune.dims import Atom, Dim, Product, Sum, Take, atoms_in, terms_of
+from graphprune.rules import find_rule
 from graphprune.rules.effects import Alternatives, Effect, Kind
 
 
@@ -20,9 +21,7 @@ def kinds_of(effects: Sequence[Effect], weights: Mapping[str, Weight], facts: Gr
         if effect.kind != "experts":
             for atom in effect.dim.atoms:
                 kinds.setdefault(atom, effect.kind)
-    convolved = {
-        n for node in facts.all_nodes if node.op in ("Conv", "ConvTranspose") for n in node.inputs[1:]
-    }
+    convolved = {n for node in facts.all_nodes if _convolves(node) for n in node.inputs[1:]}
     filters: dict[int, list[Dim]] = {}  # axes of convolutions that have the atom
     for weight in weights.values():
         for dim in weight.dims:
@@ -37,6 +36,11 @@ def kinds_of(effects: Sequence[Effect], weights: Mapping[str, Weight], facts: Gr
     for atom in _sharing(kinds, weights):
         kinds[atom] = "kv-groups"
     return kinds
+
+
+def _convolves(node: NodeFacts) -> bool:
+    rule = find_rule(node.domain, node.op)
+    return rule is not None and "kernel" in rule.kinds.values()
 
 
 def _beside(dim: Dim, atom: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,39 +11,17 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graphprune.analysis.facts import GraphFacts, NodeFacts
+from graphprune.analysis.quantised import Quantised, laid_along, packed_magnitudes, understood
 from graphprune.dims import Dim
 from graphprune.rules import find_rule
 
 # Where an initializer is added rather than multiplied: it carries no score of its own.
 _ADDED_TO = frozenset({"Add", "Sub", "Where", "Max", "Min", "Sum", "Concat", "Equal", "Less", "Greater"})
-# Integer operands that stand for real numbers, and the operands that say which (scale or "", zero point).
-_QUANTISED: Mapping[tuple[str, int], tuple[int | None, int | None]] = {
-    ("DequantizeLinear", 0): (1, 2),
-    ("MatMulInteger", 1): (None, 3),
-    ("ConvInteger", 1): (None, 3),
-    ("QLinearMatMul", 3): (4, 5),
-    ("QLinearConv", 3): (4, 5),
-    ("QLinearConv", 8): (None, None),
-}
 # What is read through these is still the same weight.
 _TRANSPARENT = frozenset(
     {"DequantizeLinear", "Cast", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze"}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Quantised:
-    """How the integers of a weight stand for real numbers: `(integer - zero point) * scale`.
-
-    Attributes:
-        scale: name of the weight that holds it; "" where it is applied later.
-        zero_point: name of the weight that holds it; "" for zero.
-        axis: the axis along which they run if they are not scalars.
-    """
-
-    scale: str
-    zero_point: str
-    axis: int
+_DOMAINS = ("", "com.microsoft")  # DequantizeLinear is in both
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +59,7 @@ def read_weights(facts: GraphFacts, dims: Mapping[str, tuple[Dim, ...]]) -> dict
     for node in facts.all_nodes:
         for index, name in enumerate(node.inputs):
             uses.setdefault(name, []).append((node, index))
-    found = {
-        n: _stored(n, tensor, dims[n], uses, facts.weights.keys()) for n, tensor in facts.weights.items()
-    }
+    found = {n: _stored(n, tensor, dims[n], uses, facts) for n, tensor in facts.weights.items()}
     for node in facts.all_nodes:
         if node.op == "ConstantOfShape" and node.outputs[0] in facts.constant and node.outputs[0] in dims:
             weight = _made(node, dims[node.outputs[0]])
@@ -95,34 +71,31 @@ def zero_of(weight: Weight, facts: GraphFacts) -> NDArray[np.generic]:
     """What stands for zero in a weight, shaped so that it stretches over it."""
     if weight.quantised is None or not weight.quantised.zero_point:
         return np.zeros((), dtype=np.int8)
-    return _along(facts.weights[weight.quantised.zero_point].numpy(), weight)
+    zero = facts.weights[weight.quantised.zero_point].numpy()
+    return laid_along(zero, weight.quantised.axes, weight.shape)
 
 
 def real_values(weight: Weight, facts: GraphFacts) -> NDArray[np.generic]:
-    """The real numbers of a weight, shape of the weight."""
+    """The real numbers of a weight, shape of the weight; where several share a byte, one for all of them."""
     if weight.made is not None:
         return np.broadcast_to(np.float32(weight.made), weight.shape)
     array = facts.weights[weight.name].numpy()
     if weight.quantised is None:
         return array
+    if weight.quantised.bits:
+        return _packed(array, weight.quantised, facts)
     values = array.astype(np.float32) - zero_of(weight, facts).astype(np.float32)
     if weight.quantised.scale:
-        values = values * _along(facts.weights[weight.quantised.scale].numpy(), weight).astype(np.float32)
+        scale = facts.weights[weight.quantised.scale].numpy()
+        values = values * laid_along(scale, weight.quantised.axes, weight.shape).astype(np.float32)
     return values
 
 
-def _along(companion: NDArray[np.generic], weight: Weight) -> NDArray[np.generic]:
-    """A scale or zero point shaped so that it stretches over the weight; blocks are repeated."""
-    assert weight.quantised is not None
-    if companion.size == 1:
-        return companion.reshape(())
-    axis = weight.quantised.axis % len(weight.shape)
-    if companion.ndim == 1:
-        shape = [1] * len(weight.shape)
-        shape[axis] = companion.size
-        return companion.reshape(shape)
-    block = -(-weight.shape[axis] // companion.shape[axis])
-    return np.repeat(companion, block, axis=axis)[tuple(slice(s) for s in weight.shape)]
+def _packed(array: NDArray[np.generic], quantised: Quantised, facts: GraphFacts) -> NDArray[np.generic]:
+    if not quantised.scale:
+        return np.ones(array.shape, dtype=np.float32)
+    zero = facts.weights[quantised.zero_point].numpy() if quantised.zero_point else None
+    return packed_magnitudes(array, quantised, facts.weights[quantised.scale].numpy(), zero)
 
 
 def _stored(
@@ -130,12 +103,12 @@ def _stored(
     tensor: ir.TensorProtocol,
     dims: tuple[Dim, ...],
     uses: Mapping[str, list[tuple[NodeFacts, int]]],
-    known: Collection[str],
+    facts: GraphFacts,
 ) -> Weight:
     direct = uses.get(name, [])
     readers = list(_readers(name, uses))
     floating = bool(tensor.dtype.is_floating_point())
-    quantised = None if floating else _quantised(direct, known)
+    quantised = None if floating else understood(name, uses, facts)
     real = floating or quantised is not None
     return Weight(
         name,
@@ -150,36 +123,10 @@ def _stored(
     )
 
 
-def _quantised(readers: list[tuple[NodeFacts, int]], known: Collection[str]) -> Quantised | None:
-    """How the readers understand whole numbers; None unless all of them take them for the same real ones.
-
-    A scale that is computed at run time counts as one applied later; with such a zero point nobody knows
-    what zero is.
-    """
-    found: set[Quantised] = set()
-    for node, index in readers:
-        if (node.op, index) not in _QUANTISED or node.domain:
-            return None
-        scale, zero = _QUANTISED[node.op, index]
-        axis = int(node.attributes.get("axis") or 0) if "axis" in node.attributes else 1
-        axis = {"MatMulInteger": -1, "QLinearMatMul": -1, "ConvInteger": 0, "QLinearConv": 0}.get(
-            node.op, axis
-        )
-        scale_name, zero_name = _operand(node, scale), _operand(node, zero)
-        if zero_name and zero_name not in known:
-            return None
-        found.add(Quantised(scale_name if scale_name in known else "", zero_name, axis))
-    return found.pop() if len(found) == 1 else None
-
-
-def _operand(node: NodeFacts, index: int | None) -> str:
-    return node.inputs[index] if index is not None and index < len(node.inputs) else ""
-
-
 def _readers(name: str, uses: Mapping[str, list[tuple[NodeFacts, int]]]) -> Iterator[tuple[NodeFacts, int]]:
     """Who reads a weight, seen through what only changes its form."""
     for node, index in uses.get(name, ()):
-        if node.op in _TRANSPARENT and not node.domain and index == 0:
+        if node.op in _TRANSPARENT and node.domain in _DOMAINS and index == 0:
             yield from _readers(node.outputs[0], uses)
         else:
             yield node, index

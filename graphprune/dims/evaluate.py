@@ -166,8 +166,7 @@ def _cut_block(array: NDArray[np.generic], dims: Sequence[Dim], keeps: Keeps) ->
     factors = [f for d in dims for f in factors_of(d)]
     array = array.reshape([f.size for f in factors])
     place = {f.id: k for k, f in enumerate(factors) if isinstance(f, Atom)}
-    inner_first = sorted(range(len(factors)), key=lambda k: not _is_private(factors[k], keeps))
-    for k in inner_first:
+    for k in _inner_first(factors, keeps):
         factor = factors[k]
         if not any(a in keeps for a in factor.atoms):
             continue
@@ -193,6 +192,18 @@ def _cut_block(array: NDArray[np.generic], dims: Sequence[Dim], keeps: Keeps) ->
         else:
             array = np.take(array, positions(factor, keeps), axis=k)
     return array.reshape([kept_size(d, keeps) for d in dims])
+
+
+def _inner_first(factors: Sequence[Dim], keeps: Keeps) -> list[int]:
+    """The order of cutting: a factor before all that it lies inside of, which still have their sizes then."""
+    waiting = {k: f for k, f in enumerate(factors) if isinstance(f, Atom) and _is_private(f, keeps)}
+    ordered: list[int] = []
+    while waiting:
+        outer = {o for f in waiting.values() for o in keeps[f.id].outer}
+        free = [k for k, f in waiting.items() if f.id not in outer] or list(waiting)
+        ordered += free
+        waiting = {k: f for k, f in waiting.items() if k not in free}
+    return [*ordered, *(k for k in range(len(factors)) if k not in ordered)]
 
 
 def _is_private(factor: Dim, keeps: Keeps) -> bool:

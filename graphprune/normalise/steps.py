@@ -9,6 +9,7 @@ import onnx_ir as ir
 from graphprune.load.copying import copy_model
 from graphprune.load.view import view_ir
 from graphprune.load.wellformed import is_sorted
+from graphprune.normalise.blocked import undo_blocks
 from graphprune.normalise.bodies import open_bodies
 from graphprune.normalise.constants import lift_constants
 from graphprune.normalise.dead import remove_dead
@@ -30,6 +31,7 @@ STEPS: tuple[Callable[[ir.Model], None], ...] = (
     separate_scopes,
     sort_nodes,
     name_nodes,
+    undo_blocks,  # it needs shapes that the runtime wrote
     drop_value_info,
     lift_constants,
     open_bodies,

@@ -254,7 +254,11 @@ def _attribute_sizes(editor: Editor, keeps: Keeps, effect: AttributeSizes) -> No
         assert entry is not None
         node.attributes[name] = ir.AttrInt64(name, kept_size(entry.dim, keeps) + entry.offset)
         return
-    old = [int(v) for v in node.attributes[name].as_ints()]
+    old = (
+        [int(v) for v in node.attributes[name].as_ints()]
+        if name in node.attributes
+        else [0] * len(effect.entries)
+    )
     fresh = [
         v if e is None else kept_size(e.dim, keeps) + e.offset
         for v, e in zip(old, effect.entries, strict=True)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
-from graphprune.dims import Dim
 from graphprune.rules.context import Barrier, NodeContext
-from graphprune.rules.effects import PinnedAttribute
+from graphprune.rules.heads import attention_zero, name_heads, pin_scale, rotate, split_heads
 from graphprune.rules.rule import rule
 
 
@@ -33,11 +30,15 @@ def _attention(node: NodeContext) -> str:
         node.sizes_attribute("kv_num_heads", [node.solver.factor(keys, kv_heads)[0]], scalar=True)
     node.contract(width, 0, 1)  # the notation does not say so: the keys are an output too
     text = text.replace("MASK", _mask(node))
-    if node.attribute("is_causal", 0):
-        text = text.replace("q", "!q")
-    if node.attribute("scale") is None:
-        node.say(PinnedAttribute(node.name, "scale", 1.0 / math.sqrt(width.size), width))
+    # Where positions are told apart, queries are too; a mask is stretched over the batch or runs along it.
+    if node.attribute("is_causal", 0) or node.has(3) or node.has(6) or _windowed(node):
+        text = text.replace("q", "!q").replace("b ", "!b ")
+    pin_scale(node, width)
     return text
+
+
+def _windowed(node: NodeContext) -> bool:
+    return any(int(node.attribute(f"{side}_window_size", -1)) >= 0 for side in ("left", "right"))
 
 
 def _mask(node: NodeContext) -> str:
@@ -47,28 +48,26 @@ def _mask(node: NodeContext) -> str:
     return "*!m"
 
 
-def _rotary(node: NodeContext) -> None:
+def rotary(node: NodeContext) -> None:
     """Two channels of a head turn together: its halves, or neighbours if interleaved; a rest may pass."""
-    dims, caches = list(node.dims(0)), [node.dims(k) for k in (1, 2)]
-    if node.has(3):
-        for dim in (*node.dims(3), *(d for c in caches for d in c[:-1])):
+    positions, tables = (1, (2, 3)) if node.domain == "com.microsoft" else (3, (1, 2))
+    dims, places = node.dims(0), [node.dims(k)[:-1] for k in tables]
+    rows = (dims[0], dims[2] if len(dims) == 4 else dims[1])
+    if node.has(positions):
+        for dim in (*rows, *node.dims(positions), *(d for p in places for d in p)):
             node.freeze(dim, f"positions looked up by {node.where}")
     else:
-        # The caches are (batch, sequence, pairs) then, like the operand without its heads.
-        rows = [dims[0], dims[2] if len(dims) == 4 else dims[1]]
-        node.same([rows, *(c[:-1] for c in caches)])
-    node.solver.unify(caches[0][-1], caches[1][-1])
-    heads, width = (dims[1], dims[3]) if len(dims) == 4 else _rotary_heads(node, dims[-1])
-    turned, rest = node.solver.split(width, int(node.attribute("rotary_embedding_dim", 0)) or width.size)
-    inner = 2 if node.attribute("interleaved", 0) else turned.size // 2
-    outer, last = node.solver.factor(turned, turned.size // inner)
-    pairs, two = (outer, last) if node.attribute("interleaved", 0) else (last, outer)
-    node.freeze(two, f"the two that turn together in {node.where}")
-    node.solver.unify(pairs, caches[0][-1])
-    node.kind(heads, "heads")
-    node.kind(pairs, "head-dim")
-    node.kind(two, "head-dim")
-    node.kind(rest, "head-dim")
+        # The tables are (batch, sequence, pairs) then, like the operand without its heads.
+        node.same([rows, *places])
+    count = int(node.attribute("num_heads", 0))
+    if len(dims) == 4:
+        heads, width = dims[1], dims[3]
+    else:
+        if node.domain == "com.microsoft":
+            count = count or dims[2].size // (2 * node.shape(tables[0])[-1])
+        heads, width = split_heads(node, dims[2], count)
+    turned = rotate(node, width, tables, interleaved=bool(node.attribute("interleaved", 0)))
+    name_heads(node, [heads], [width])
     if node.attribute("rotary_embedding_dim", 0):
         node.sizes_attribute("rotary_embedding_dim", [turned], scalar=True)
     if node.attribute("num_heads", 0):
@@ -76,21 +75,38 @@ def _rotary(node: NodeContext) -> None:
     node.set(0, node.dims(0))
 
 
-def _rotary_heads(node: NodeContext, dim: Dim) -> tuple[Dim, Dim]:
-    """Heads and width of an operand that carries both in its last axis."""
-    count = int(node.attribute("num_heads", 0))
-    if not count:
-        raise Barrier(f"{node.where} does not say how many heads it has")
-    return node.solver.factor(dim, count)
+def _linear(node: NodeContext) -> str:
+    """`b t (z r d), b t (z d), b t (z e) -> b t (z r e)`: a state of d x e for each head, no scores."""
+    heads, kv_heads = int(node.attribute("q_num_heads", 0)), int(node.attribute("kv_num_heads", 0))
+    if not kv_heads or heads % kv_heads:
+        raise Barrier("it has more heads of keys than of queries")
+    node.attributes = {**node.attributes, "_kv": kv_heads, "_repeats": heads // kv_heads}
+    query, width = split_heads(node, node.dims(0)[2], heads)
+    node.sizes_attribute("q_num_heads", [query], scalar=True)
+    node.sizes_attribute("kv_num_heads", [split_heads(node, node.dims(1)[2], kv_heads)[0]], scalar=True)
+    node.contract(width, 0, 1)
+    pin_scale(node, width)
+    window = "_ " if node.attribute("state_window", 0) else ""
+    each = node.has(4) and node.shape(4)[2] == kv_heads
+    rate = "_" if node.has(5) and node.shape(5)[2] == 1 else "z"
+    text = f"b !t (z r d), b t (z d), b t (z e), {window}b z d e, b t {'z' if each else '(z d)'}, b t {rate}"
+    return f"{text} -> b t (z r e), {window}b z d e"
 
 
 RULES = {
-    "Attention": rule(
-        _attention,
-        "value",
+    "LinearAttention": rule(
+        _linear,
+        attention_zero,
         kinds={"z": "heads", "r": "heads", "d": "head-dim", "e": "head-dim"},
         _kv="z",
         _repeats="r",
     ),
-    "RotaryEmbedding": rule(_rotary, "first"),
+    "Attention": rule(
+        _attention,
+        attention_zero,
+        kinds={"z": "heads", "r": "heads", "d": "head-dim", "e": "head-dim"},
+        _kv="z",
+        _repeats="r",
+    ),
+    "RotaryEmbedding": rule(rotary, "first"),
 }

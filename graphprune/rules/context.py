@@ -32,7 +32,7 @@ class NodeContext:
     """One node, its operands' dimensions, and the solver.
 
     Attributes:
-        op: operator type; `where` names the node for users.
+        op: operator type, of `domain`; `where` names the node for users.
         version: opset version of the node's domain.
         solver: the solver that equates dimensions.
         effects: what the rule said, in order.
@@ -42,6 +42,7 @@ class NodeContext:
         self,
         *,
         op: str,
+        domain: str = "",
         name: str,
         version: int,
         attributes: Mapping[str, Any],
@@ -57,7 +58,8 @@ class NodeContext:
         ids: Sequence[bool] = (),
         said: Sequence[Effect] = (),
     ) -> None:
-        self.op, self.name, self.version, self.attributes = op, name, version, attributes
+        self.op, self.domain, self.name = op, domain, name
+        self.version, self.attributes = version, attributes
         self._inputs, self._present, self._constant, self._values = inputs, present, constant, values
         self._recorded = recorded
         self.output_shapes, self.output_dynamic = output_shapes, output_dynamic
@@ -121,8 +123,13 @@ class NodeContext:
         return self.attributes.get(name, default)
 
     def value(self, index: int) -> NDArray[np.generic] | None:
-        """The value of a small integer input if it is the same in every run, else None."""
+        """What a small input of integers or truth values holds, if it is the same in every run, else None."""
         return self._values[index] if self.has(index) else None
+
+    def truth(self, index: int) -> bool | None:
+        """The truth value of a constant scalar input, else None."""
+        value = self.value(index)
+        return None if value is None or value.size != 1 else bool(np.ravel(value)[0])
 
     def values(self, index: int) -> tuple[NDArray[np.generic], ...]:
         """What a computed tensor of sizes held in each run; empty if that is not known."""

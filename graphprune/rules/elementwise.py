@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from graphprune.dims import Atom
-from graphprune.rules.context import NodeContext
+from graphprune.rules.context import Barrier, NodeContext
 from graphprune.rules.effects import InputPositions
 from graphprune.rules.rule import Rule, Zero, rule
 
 # f(0) = 0: a slot whose weights are zero stays zero.
 KEEP_ZERO = (
-    "Abs Asin Asinh Atan Atanh Cast CastLike Ceil Celu Dropout Elu Erf Floor Gelu HardSwish Identity "
+    "Abs Asin Asinh Atan Atanh BitCast Cast CastLike Ceil Celu Elu Erf Floor Gelu HardSwish Identity "
     "LeakyRelu Mish Neg PRelu Relu Round Selu Shrink Sign Sin Sinh Softsign Sqrt Swish "
     "Tan Tanh ThresholdedRelu"
 ).split()
@@ -21,7 +21,7 @@ LIFT_ZERO = (
 LIFT_PAIR = "BitShift BitwiseOr BitwiseXor Greater GreaterOrEqual Less LessOrEqual Or Pow Xor".split()
 
 
-def _broadcast(node: NodeContext) -> None:
+def broadcast(node: NodeContext) -> None:
     """Every operand has the slot, or is stretched over it."""
     dims = node.same([node.dims(k) for k in range(node.count()) if node.has(k)])
     for index, shape in enumerate(node.output_shapes):
@@ -29,11 +29,18 @@ def _broadcast(node: NodeContext) -> None:
             node.set(index, dims)
 
 
-def _unary(node: NodeContext) -> None:
+def unary(node: NodeContext) -> None:
     """The first input's slots; what else is given (bounds, ratios) are scalars."""
     for index, shape in enumerate(node.output_shapes):
         if shape is not None:
             node.set(index, node.dims(0))
+
+
+def _dropout(node: NodeContext) -> None:
+    """The first input's slots, as they are; in training mode random ones, which nobody can repeat."""
+    if node.has(2) and (node.truth(2) is None or node.truth(2)):
+        raise Barrier("in training mode its random numbers depend on how many are drawn")
+    unary(node)
 
 
 def _prelu(node: NodeContext) -> None:
@@ -73,21 +80,23 @@ def _table(names: list[str], relate: object, zero: Zero) -> dict[str, Rule]:
 
 
 RULES = {
-    **_table(KEEP_ZERO, _unary, "keep"),
-    **_table(LIFT_ZERO, _unary, "lift"),
-    **_table(LIFT_PAIR, _broadcast, "lift"),
-    **_table("Add Sub Sum Max Min Mean".split(), _broadcast, "any"),
-    **_table("Mul And BitwiseAnd".split(), _broadcast, "all"),
-    "Pow": rule(_broadcast, "lift", unmasked=(1,)),
-    "Div": rule(_broadcast, "divide", unmasked=(1,)),
-    "Mod": rule(_broadcast, "divide", unmasked=(1,)),
-    "Where": rule(_broadcast, "any"),
+    **_table(KEEP_ZERO, unary, "keep"),
+    **_table(LIFT_ZERO, unary, "lift"),
+    **_table(LIFT_PAIR, broadcast, "lift"),
+    **_table("Add Sub Sum Max Min Mean".split(), broadcast, "any"),
+    **_table("Mul And BitwiseAnd".split(), broadcast, "all"),
+    "Pow": rule(broadcast, "lift", unmasked=(1,)),
+    "Div": rule(broadcast, "divide", unmasked=(1,)),
+    "Mod": rule(broadcast, "divide", unmasked=(1,)),
+    "Where": rule(broadcast, "any", aside=(0,)),
+    "SwiGLU": rule(broadcast, "all"),
+    "Dropout": rule(_dropout, "keep"),
     "Equal": rule(_equal, "lift"),
     "PRelu": rule(_prelu, "keep"),
 }
 
 
-def _quantize(node: NodeContext) -> None:
+def quantize(node: NodeContext) -> None:
     """Scales and zero points are scalars or run along one axis with the data."""
     dims = list(node.dims(0))
     axis = node.axis(int(node.attribute("axis", 1)), len(dims)) if dims else 0
@@ -114,6 +123,6 @@ def _quantize_by_range(node: NodeContext) -> None:
     node.set(2, ())
 
 
-RULES["QuantizeLinear"] = rule(_quantize, "first", unmasked=(1, 2))
-RULES["DequantizeLinear"] = rule(_quantize, "first", unmasked=(1, 2))
+RULES["QuantizeLinear"] = rule(quantize, "first", unmasked=(1, 2))
+RULES["DequantizeLinear"] = rule(quantize, "first", unmasked=(1, 2))
 RULES["DynamicQuantizeLinear"] = rule(_quantize_by_range, "keep")

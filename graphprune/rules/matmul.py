@@ -9,14 +9,16 @@ from graphprune.rules.context import Barrier, NodeContext
 from graphprune.rules.rule import rule
 
 
-def _matmul(node: NodeContext) -> None:
+def matmul(node: NodeContext) -> None:
     """`*b m k, *b k n -> *b m n`, numpy style: missing and size-1 batch axes are stretched."""
-    _product(node, 1)
+    product(node, 1)
 
 
-def _product(node: NodeContext, second: int) -> None:
-    """The first input times input `second`."""
-    a, b = node.dims(0), node.dims(second)
+def product(
+    node: NodeContext, second: int, a: tuple[Dim, ...] | None = None, b: tuple[Dim, ...] | None = None
+) -> None:
+    """The first input times input `second`; `a` and `b` are their axes if the operator transposes them."""
+    a, b = a or node.dims(0), b or node.dims(second)
     left, right = (a if len(a) > 1 else (None, *a)), (b if len(b) > 1 else (*b, None))
     inner, other = left[-1], right[-2]
     assert inner is not None
@@ -41,17 +43,17 @@ def _product(node: NodeContext, second: int) -> None:
 
 def _matmul_integer(node: NodeContext) -> None:
     """Zero points are scalars, or one for each row of A and each column of B."""
-    _matmul(node)
-    _companions(node, {2: (0, -2), 3: (1, -1)})
+    matmul(node)
+    companions(node, {2: (0, -2), 3: (1, -1)})
 
 
 def _qlinear_matmul(node: NodeContext) -> None:
     """Both operands and the result come with a scale and a zero point."""
-    _product(node, 3)
-    _companions(node, {1: (0, -2), 2: (0, -2), 4: (3, -1), 5: (3, -1), 6: (0, -2), 7: (0, -2)})
+    product(node, 3)
+    companions(node, {1: (0, -2), 2: (0, -2), 4: (3, -1), 5: (3, -1), 6: (0, -2), 7: (0, -2)})
 
 
-def _companions(node: NodeContext, along: Mapping[int, tuple[int, int]]) -> None:
+def companions(node: NodeContext, along: Mapping[int, tuple[int, int]]) -> None:
     """Scales and zero points (by input) run along an axis of an operand, or have one element."""
     for index, (operand, axis) in along.items():
         dims = node.dims(index) if node.has(index) else ()
@@ -65,16 +67,27 @@ def _axes(dims: object) -> list[Dim]:
     return [d for d in dims if d is not None]  # type: ignore[attr-defined]
 
 
-def _gemm(node: NodeContext) -> str:
+def gemm(node: NodeContext) -> str:
     """`m k, k n, n -> m n`, either matrix transposed, the bias stretched."""
-    a = "k m" if node.attribute("transA", 0) else "m k"
-    b = "n k" if node.attribute("transB", 0) else "k n"
-    bias = "n"
-    if node.has(2):
-        shape = node.shape(2)
-        names = ("m", "n")[2 - len(shape) :]
-        bias = " ".join("_" if size == 1 else name for name, size in zip(names, shape, strict=True))
-    return f"{a}, {b}, {bias} -> m n"
+    a, b = matrices(node)
+    return f"{a}, {b}, {stretched(node, 2)} -> m n"
+
+
+def matrices(node: NodeContext) -> tuple[str, str]:
+    """The axes of both matrices of a Gemm."""
+    return (
+        "k m" if node.attribute("transA", 0) else "m k",
+        "n k" if node.attribute("transB", 0) else "k n",
+    )
+
+
+def stretched(node: NodeContext, index: int) -> str:
+    """The axes of a bias that is stretched over rows and columns of a Gemm."""
+    if not node.has(index):
+        return "n"
+    shape = node.shape(index)
+    names = ("m", "n")[2 - len(shape) :]
+    return " ".join("_" if size == 1 else name for name, size in zip(names, shape, strict=True))
 
 
 def _einsum(node: NodeContext) -> str:
@@ -112,9 +125,9 @@ def _einsum_kinds(node: NodeContext, operands: list[str], result: str) -> None:
 
 
 RULES = {
-    "MatMul": rule(_matmul, "all"),
+    "MatMul": rule(matmul, "all"),
     "MatMulInteger": rule(_matmul_integer, "all"),
     "QLinearMatMul": rule(_qlinear_matmul, "all", unmasked=(1, 2, 4, 5, 6, 7)),
-    "Gemm": rule(_gemm, "all", added=(2,)),
+    "Gemm": rule(gemm, "all", added=(2,)),
     "Einsum": rule(_einsum, "all"),
 }

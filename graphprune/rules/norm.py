@@ -28,6 +28,12 @@ def _group_norm(node: NodeContext) -> str:
     return f"n (g ~c) *~s, {gain}, {gain} -> n (g c) *s"
 
 
+def _batch_norm(node: NodeContext) -> str:
+    """Channels are scaled one by one; in training mode what lies beside them shares a statistic."""
+    data = "~n c *~s" if node.attribute("training_mode", 0) else "n c *s"
+    return f"{data}, c, c, c, c -> n c *s, c, c, c, c"
+
+
 def _along(node: NodeContext) -> None:
     """Slots along `axis` share a norm."""
     dims = node.dims(0)
@@ -44,9 +50,7 @@ def _mean_variance(node: NodeContext) -> None:
 
 
 RULES = {
-    "BatchNormalization": rule(
-        "n c *s, c, c, c, c -> n c *s, c, c, c, c", "all", unmasked=(3, 4), added=(2,)
-    ),
+    "BatchNormalization": rule(_batch_norm, "all", unmasked=(3, 4), added=(2,)),
     "InstanceNormalization": rule("n c *~s, c, c -> n c *s", "all", added=(2,)),
     "GroupNormalization": rule(_group_norm, "all", added=(2,), num_groups="g", kinds={"g": "groups"}),
     "LayerNormalization": rule(_layer_norm, "all", added=(2,)),

@@ -8,7 +8,9 @@ from graphprune.rules.context import NodeContext
 from graphprune.rules.rule import rule
 
 
-def _recurrent(gates: int, states: int) -> Callable[[NodeContext], str]:
+def recurrent(gates: int, states: int) -> Callable[[NodeContext], str]:
+    """The rule of a recurrence with so many gates and states."""
+
     def relate(node: NodeContext) -> str:
         """`s b i -> s r b h` with the gates as a factor of the weights' rows, per direction."""
         g, b = f"(!{gates} h)", f"(!{2 * gates} h)"
@@ -20,14 +22,14 @@ def _recurrent(gates: int, states: int) -> Callable[[NodeContext], str]:
             else ("!steps b i", "steps !r b h", "!r b h")
         )
         peephole = f", !r (!{gates - 1} h)" if states == 2 else ""
-        inputs = f"{x}, !r {g} i, !r {g} h, !r {b}, _" + f", {state}" * states + peephole
+        inputs = f"{x}, !r {g} i, !r {g} h, !r {b}, b" + f", {state}" * states + peephole
         return f"{inputs} -> {y}" + f", {state}" * states
 
     return relate
 
 
 RULES = {
-    "LSTM": rule(_recurrent(4, 2), "all", hidden_size="h", kinds={"h": "hidden"}, added=(3, 5, 6)),
-    "GRU": rule(_recurrent(3, 1), "all", hidden_size="h", kinds={"h": "hidden"}, added=(3, 5, 6)),
-    "RNN": rule(_recurrent(1, 1), "all", hidden_size="h", kinds={"h": "hidden"}, added=(3, 5, 6)),
+    "LSTM": rule(recurrent(4, 2), "all", hidden_size="h", kinds={"h": "hidden"}, added=(3, 5, 6)),
+    "GRU": rule(recurrent(3, 1), "all", hidden_size="h", kinds={"h": "hidden"}, added=(3, 5, 6)),
+    "RNN": rule(recurrent(1, 1), "all", hidden_size="h", kinds={"h": "hidden"}, added=(3, 5, 6)),
 }

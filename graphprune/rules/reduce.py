@@ -28,7 +28,7 @@ def _reduction(role: str) -> Callable[[NodeContext], None]:
         for axis in axes:
             _role(node, dims[axis], role)
         keep = bool(node.attribute("keepdims", 1))
-        node.set(0, _without(node, dims, axes, keep))
+        node.set(0, without(node, dims, axes, keep))
 
     return relate
 
@@ -42,7 +42,8 @@ def _role(node: NodeContext, dim: Dim, role: str) -> None:
         node.freeze(dim, f"compared slot by slot by {node.where}")
 
 
-def _without(node: NodeContext, dims: tuple[Dim, ...], axes: list[int], keep: bool) -> list[Dim]:
+def without(node: NodeContext, dims: tuple[Dim, ...], axes: list[int], keep: bool) -> list[Dim]:
+    """`dims` without the axes, or with axes of size 1 in their place."""
     if keep:
         return [node.fixed(1) if k in axes else d for k, d in enumerate(dims)]
     return [d for k, d in enumerate(dims) if k not in axes]
@@ -54,7 +55,7 @@ def _arg(node: NodeContext) -> None:
     axis = node.axis(int(node.attribute("axis", 0)), len(dims))
     node.alternatives(axis, f"compared slot by slot by {node.where}", lowest=node.op == "ArgMax")
     node.point(0, dims[axis])
-    node.set(0, _without(node, dims, [axis], bool(node.attribute("keepdims", 1))))
+    node.set(0, without(node, dims, [axis], bool(node.attribute("keepdims", 1))))
 
 
 def _along(default: int, why: str) -> Callable[[NodeContext], None]:
@@ -67,7 +68,9 @@ def _along(default: int, why: str) -> Callable[[NodeContext], None]:
             first = node.axis(int(node.attribute("axis", 1)), len(dims))
             chosen = dims[first:]
         else:
-            value = node.ints(1) if node.op == "CumSum" else [int(node.attribute("axis", default))]
+            value = (
+                node.ints(1) if node.op in ("CumSum", "CumProd") else [int(node.attribute("axis", default))]
+            )
             if value is None:
                 raise Barrier(f"the axis of {node.where} is computed at run time")
             axis = node.axis(value[0], len(dims))
@@ -126,5 +129,6 @@ RULES = {
         for op in ("Softmax", "LogSoftmax", "Hardmax")
     },
     "CumSum": rule(_along(0, "summed up slot by slot by"), "keep"),
+    "CumProd": rule(_along(0, "multiplied up slot by slot by"), "lift"),
     "TopK": rule(_top_k, "lift"),
 }

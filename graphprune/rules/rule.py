@@ -15,9 +15,9 @@ A name that occurs in inputs but in no output is contracted. `group="g"` says th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from graphprune.rules.context import NodeContext
@@ -34,26 +34,58 @@ Zero = Literal[
 ]
 
 
+class Written(Protocol):
+    """A node as it is written: operands and results by name ("" where one is missing) and attributes."""
+
+    @property
+    def inputs(self) -> Sequence[str]:
+        """Names of the operands."""
+
+    @property
+    def outputs(self) -> Sequence[str]:
+        """Names of the results."""
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """Attributes by name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How an operator treats its axes."""
+    """How an operator treats its axes.
+
+    Attributes:
+        relate: the notation, or a function that returns it or says everything itself.
+        zero: what the outputs hold where the weights are zero; a function where that depends on the node.
+        sizes: attributes that hold the size of a name.
+        kinds: what a dimension is called towards users.
+        unmasked: inputs whose weights the oracle must not zero: divisors, scales, zero points.
+        added: inputs that are added to the result: biases, initial states.
+        aside: inputs that hold no summand, so that their zeros do not count: conditions, scales.
+    """
 
     relate: str | Callable[[NodeContext], str | None]
-    zero: Zero = "lift"
+    zero: Zero | Callable[[Written], Zero] = "lift"
     sizes: Mapping[str, str] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
-    unmasked: frozenset[int] = frozenset()  # inputs whose weights must not be zeroed by the oracle: divisors
-    added: frozenset[int] = frozenset()  # inputs that are added to the result: biases, initial states
+    unmasked: frozenset[int] = frozenset()
+    added: frozenset[int] = frozenset()
+    aside: frozenset[int] = frozenset()
+
+    def zero_of(self, node: Written) -> Zero:
+        """What the outputs of one node hold."""
+        return self.zero(node) if callable(self.zero) else self.zero
 
 
 def rule(
     relate: str | Callable[[NodeContext], str | None],
-    zero: Zero = "lift",
+    zero: Zero | Callable[[Written], Zero] = "lift",
     *,
     kinds: Mapping[str, str] | None = None,
-    unmasked: tuple[int, ...] = (),
-    added: tuple[int, ...] = (),
+    unmasked: Collection[int] = (),
+    added: Collection[int] = (),
+    aside: Collection[int] = (),
     **sizes: str,
 ) -> Rule:
     """A `Rule`; keyword arguments are attributes that hold the size of a name."""
-    return Rule(relate, zero, sizes, kinds or {}, frozenset(unmasked), frozenset(added))
+    return Rule(relate, zero, sizes, kinds or {}, frozenset(unmasked), frozenset(added), frozenset(aside))

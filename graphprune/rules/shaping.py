@@ -30,7 +30,7 @@ def _transpose(node: NodeContext) -> None:
     node.set(0, [dims[int(k)] for k in order] if order is not None else reversed(dims))
 
 
-def _regroup(node: NodeContext) -> None:
+def regroup(node: NodeContext) -> None:
     """Squeeze, Unsqueeze and Flatten: the shape follows from the input's by itself."""
     node.set(0, node.reshaped(node.dims(0), node.out_shape()))
 
@@ -381,6 +381,10 @@ def _pad(node: NodeContext) -> None:
 def _resize(node: NodeContext) -> None:
     """Axes that keep their size pass through; the others are spatial."""
     dims, shape = node.dims(0), node.out_shape()
+    if node.attribute("keep_aspect_ratio_policy", "stretch") != "stretch":
+        axes = node.attribute("axes") or range(len(dims))
+        for axis in axes:
+            node.freeze(dims[node.axis(int(axis), len(dims))], f"scaled with the others by {node.where}")
     sizes = 3 if node.op == "Resize" and node.version >= 11 else None
     out: list[Dim] = []
     for dim, size in zip(dims, shape, strict=True):
@@ -448,11 +452,60 @@ def _one_hot(node: NodeContext) -> None:
     node.set(0, [*dims[:axis], node.fixed(shape[axis], f"classes told apart by {node.where}"), *dims[axis:]])
 
 
+def _reverse(node: NodeContext) -> None:
+    """Steps are turned round as far as each sequence is long."""
+    dims = node.dims(0)
+    for name, default in (("batch_axis", 1), ("time_axis", 0)):
+        node.freeze(dims[int(node.attribute(name, default))], f"steps of sequences in {node.where}")
+    node.set(0, dims)
+
+
+def _scatter_steps(node: NodeContext) -> None:
+    """New steps are written into a cache; all other axes agree."""
+    cache, update = node.dims(0), node.dims(1)
+    axis = node.axis(int(node.attribute("axis", -2)), len(cache))
+    for dim in (cache[0], cache[axis], update[axis]):
+        node.freeze(dim, f"steps of a cache in {node.where}")
+    for k in range(len(cache)):
+        if k != axis:
+            node.solver.unify(cache[k], update[k])
+    node.set(0, node.dims(0))
+
+
+def _center(node: NodeContext) -> None:
+    """Axes that keep their size pass through; the others are cropped or padded."""
+    dims, shape = node.dims(0), node.out_shape()
+    axes = node.attribute("axes")
+    listed = [node.axis(int(a), len(dims)) for a in axes] if axes is not None else list(range(len(dims)))
+    for axis in listed:
+        if dims[axis].size != shape[axis] or node.is_dynamic(axis):
+            node.freeze(dims[axis], f"cropped or padded by {node.where}")
+    node.sizes_input(1, [dims[a] if dims[a].size == shape[a] else None for a in listed])
+    node.set(0, [d if d.size == s else node.fixed(s) for d, s in zip(dims, shape, strict=True)])
+
+
+def _columns(node: NodeContext) -> None:
+    """`n (c !k) !l -> n c *s`: patches are summed where they overlap."""
+    batch, rows, patches = node.dims(0)
+    shape = node.out_shape()
+    channels, inside = node.solver.factor(rows, shape[1])
+    node.freeze(inside, f"places inside a patch of {node.where}")
+    node.freeze(patches, f"patches of {node.where}")
+    node.set(0, [batch, node.solver.resolve(channels), *(node.fixed(s) for s in shape[2:])])
+
+
+def _eye_like(node: NodeContext) -> None:
+    """Rows and columns are compared."""
+    for dim in node.dims(0):
+        node.freeze(dim, f"positions are compared by {node.where}")
+    node.set(0, node.dims(0))
+
+
 RULES = {
     "Transpose": rule(_transpose, "keep"),
-    "Squeeze": rule(_regroup, "keep"),
-    "Unsqueeze": rule(_regroup, "keep"),
-    "Flatten": rule(_regroup, "keep"),
+    "Squeeze": rule(regroup, "keep"),
+    "Unsqueeze": rule(regroup, "keep"),
+    "Flatten": rule(regroup, "keep"),
     "Reshape": rule(_reshape, "keep"),
     "Expand": rule(_expand, "keep"),
     "ConstantOfShape": rule(_constant_of_shape, "keep"),
@@ -477,7 +530,17 @@ RULES = {
     "MaxRoiPool": rule("n c *!s, m _ -> m c *!t", "keep"),
     "Trilu": rule(_triangle, "keep"),
     "OneHot": rule(_one_hot, "lift"),
-    "Range": rule(_separate, "lift"),
-    **{op: rule(_separate, "lift") for op in ("Constant", "RandomNormal", "RandomUniform")},
+    **{
+        op: rule(_separate, "lift")
+        for op in (
+            *("BlackmanWindow", "Constant", "HammingWindow", "HannWindow", "MelWeightMatrix"),
+            *("RandomNormal", "RandomUniform", "Range"),
+        )
+    },
+    "ReverseSequence": rule(_reverse, "keep"),
+    "TensorScatter": rule(_scatter_steps, "any", aside=(2,)),
+    "CenterCropPad": rule(_center, "keep"),
+    "Col2Im": rule(_columns, "keep"),
+    "EyeLike": rule(_eye_like, "lift"),
     "Multinomial": rule(_multinomial, "lift"),
 }

@@ -1,4 +1,4 @@
-"""All rules in one read-only mapping, and the declared barriers with their reasons."""
+"""All rules in one read-only mapping, keyed by domain and operator."""
 
 from __future__ import annotations
 
@@ -6,34 +6,27 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from graphprune.rules import attention, conv, elementwise, matmul, norm, recurrent, reduce, shaping
+from graphprune.rules.microsoft import FAMILIES as MICROSOFT
 from graphprune.rules.rule import Rule
 
 FAMILIES = (attention, conv, elementwise, matmul, norm, recurrent, reduce, shaping)
-
-BARRIERS: Mapping[str, str] = MappingProxyType(
-    {
-        "NonZero": "its output depends on values",
-        "Unique": "its output depends on values",
-        "NonMaxSuppression": "its output depends on values",
-        "DFT": "every slot depends on all others",
-        "STFT": "every slot depends on all others",
-    }
-)
+BY_DOMAIN = {"": FAMILIES, "com.microsoft": MICROSOFT}
 
 
-def _build() -> dict[str, Rule]:
-    found: dict[str, Rule] = {}
-    for family in FAMILIES:
-        for op, rule in family.RULES.items():
-            if op in found:
-                raise RuntimeError(f"two rules for {op}")
-            found[op] = rule
+def _build() -> dict[tuple[str, str], Rule]:
+    found: dict[tuple[str, str], Rule] = {}
+    for domain, families in BY_DOMAIN.items():
+        for family in families:
+            for op, rule in family.RULES.items():
+                if (domain, op) in found:
+                    raise RuntimeError(f"two rules for {op} of domain {domain!r}")
+                found[domain, op] = rule
     return found
 
 
-RULES: Mapping[str, Rule] = MappingProxyType(_build())
+RULES: Mapping[tuple[str, str], Rule] = MappingProxyType(_build())
 
 
 def find_rule(domain: str, op: str) -> Rule | None:
-    """The rule of an operator of the default domain, or None: a barrier."""
-    return RULES.get(op) if domain in ("", "ai.onnx") else None
+    """The rule of an operator, or None: a barrier. The default domain has two names."""
+    return RULES.get(("" if domain == "ai.onnx" else domain, op))

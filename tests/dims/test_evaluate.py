@@ -118,6 +118,18 @@ def test_arrays_are_cut_where_the_outer_atom_stands(dims: tuple[Dim, ...], keeps
     assert found.shape == tuple(kept_size(d, keeps) for d in dims)
 
 
+def test_an_atom_inside_another_that_lies_inside_a_third() -> None:
+    """What lies innermost is cut first, wherever it stands."""
+    draw = np.random.default_rng(0)
+    inner = np.sort(draw.permuted(np.tile(np.arange(4), (3, 2, 1)), axis=-1)[..., :3])
+    keeps = {2: Slots(inner, (1, 3)), 3: Slots(np.array([[0], [1], [0]]), (1,))}
+    array = np.arange(24).reshape(3, 4, 2)
+    for order in itertools.permutations(range(3)):
+        found = cut(array.transpose(order), [(A, B, C)[k] for k in order], keeps)
+        expected = [[array[a, b, c] for b in inner[a, c]] for a, c in enumerate((0, 1, 0))]
+        assert np.moveaxis(found, order.index(0), 0).reshape(3, 3).tolist() == expected
+
+
 @pytest.mark.parametrize(
     "dims", [(A, B), (multiply([A, B]),), (add([A, A]), B), (take(A, [2, 0, 1]), C)], ids=repr
 )

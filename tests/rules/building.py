@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-_IR_VERSIONS = {23: 11, 24: 12, 25: 12, 26: 13}
+_IR_VERSIONS = {23: 11, 24: 12, 25: 12, 26: 13, 27: 13, 28: 14}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Case:
     """One row: an operator in a small model, and what must become of every dimension.
 
     Attributes:
-        op: the operator; with `what` it names the case.
+        op: the operator, with its domain if it has one; with `what` it names the case.
         text: graph in ONNX text form, without header.
         cut: keys of the groups that are cut exactly, and no others, in words: "A[1] B[0]".
         approximate: keys of the groups that can only be cut approximately, with a piece of the reason.
@@ -43,6 +43,12 @@ class Case:
     given: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Domain and operator, as the rule table has them."""
+        domain, _, op = self.op.rpartition(".")
+        return domain, op
+
+    @property
     def name(self) -> str:
         """The name of the test."""
         return f"{self.op}-{self.what}" if self.what else self.op
@@ -55,7 +61,8 @@ class Case:
 def build(text: str, opset: int = 18, **given: Any) -> onnx.ModelProto:
     """A model from the text of its graph; `text` may bring its own header and local functions."""
     if not text.lstrip().startswith("<"):
-        text = f'<ir_version: {_IR_VERSIONS.get(opset, 8)}, opset_import: ["" : {opset}]>\n{text}'
+        other = ', "com.microsoft" : 1' if "com.microsoft." in text else ""
+        text = f'<ir_version: {_IR_VERSIONS.get(opset, 8)}, opset_import: ["" : {opset}{other}]>\n{text}'
     model = onnx.parser.parse_model(text)
     graph = model.graph
     made = {o for n in graph.node for o in n.output} | {o.name for o in graph.output}

@@ -11,12 +11,13 @@ from graphprune.rules import RULES
 from graphprune.testing import Outcome, prune_at_random
 from tests.rules.building import Case
 from tests.rules.cases import CASES
+from tests.rules.tables.elsewhere import CASES as ELSEWHERE
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_rule(case: Case) -> None:
     model = case.model()
-    assert any(case.op in (n.op_type, f"{n.domain}.{n.op_type}") for n in model.graph.node)
+    assert any(case.key == (n.domain, n.op_type) for n in model.graph.node)
     outcome = prune_at_random(model, 0.5)
     groups = outcome.analysis.by_key
     assert cut_exactly(outcome) == set(case.cut.split()), describe(groups)
@@ -53,7 +54,7 @@ def describe(groups: dict[str, Group]) -> str:
 
 
 def test_every_rule_has_a_case() -> None:
-    assert not set(RULES) - {c.op for c in CASES}
+    assert not RULES.keys() - {c.key for c in (*CASES, *ELSEWHERE)}
 
 
 def test_names_of_cases_are_unique() -> None:

@@ -100,4 +100,12 @@ CASES = (
         what="partial",
         opset=23,
     ),
+    Case(
+        "LinearAttention",
+        _attention(24, 12, 12, 24, 'q_num_heads = 6, kv_num_heads = 3, update_rule = "linear"').replace(
+            "z = Attention", "z, s = LinearAttention"
+        ),
+        "Q[1]",
+        opset=27,
+    ),
 )

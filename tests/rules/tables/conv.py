@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.rules.building import Case, image
+from tests.rules.building import Case, image, tokens
 
 _ROW = """net (float[n, 3, 20] x) => (float[N, C, T] y)
     <float[8, 3, 5] A, float[6, 8, 3] W, float[6] b, float[4, 6, 1] B>
@@ -108,4 +108,14 @@ CASES = (
         what="CRD",
     ),
     Case("SpaceToDepth", image("z = SpaceToDepth <blocksize = 2> (h)", h=6, z=24), "A[0]"),
+    Case(
+        "CausalConvWithState",
+        tokens(
+            't1 = Transpose <perm = [0, 2, 1]> (h) c, s = CausalConvWithState <activation = "silu"> (t1, W, w) '
+            "z = Transpose <perm = [0, 2, 1]> (c)",
+            "float[12, 1, 3] W, float[12] w",
+        ),
+        "A[1]",
+        opset=27,
+    ),
 )

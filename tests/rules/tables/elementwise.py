@@ -227,4 +227,6 @@ CASES = (
         opset=21,
         given={"gain": [0.01] * 12},
     ),
+    Case("BitCast", flat("i = BitCast <to = 6> (h) z = BitCast <to = 1> (i)"), "A[1]", opset=26),
+    Case("SwiGLU", flat("g = MatMul(x, G) z = SwiGLU(h, g)", "float[4, 8] G"), "A[1]", opset=28, runs=False),
 )

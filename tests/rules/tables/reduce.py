@@ -167,4 +167,17 @@ CASES = (
         frozen={"W[1]": "summed up slot by slot"},
         what="over channels",
     ),
+    Case(
+        "CumProd",
+        tokens("z = CumProd(h, axis)", "int64 axis = {1}"),
+        "A[1]",
+        what="along the sequence",
+        opset=26,
+    ),
+    Case(
+        "CumProd",
+        flat("z = CumProd(h, axis)", "int64 axis = {1}"),
+        frozen={"A[1]": "multiplied up"},
+        opset=26,
+    ),
 )

@@ -503,4 +503,68 @@ CASES = (
         "A[1]",
         frozen={"W[1]": "Multinomial"},
     ),
+    *(
+        Case(
+            op,
+            flat(f"e = Shape <start = 1> (h) i = Squeeze(e) w = {op}(i) z = Mul(h, w)"),
+            frozen={"A[1]": "made by"},
+        )
+        for op in ("BlackmanWindow", "HammingWindow", "HannWindow")
+    ),
+    Case(
+        "MelWeightMatrix",
+        flat(
+            "e = Shape <start = 1> (h) i = Squeeze(e) b = Sub(i, two) w = MelWeightMatrix(b, l, r, lo, hi) z = MatMul(h, w)",
+            "int64 two = {2}, int64 l = {14}, int64 r = {8192}, float lo = {0}, float hi = {4096}",
+            z=6,
+        ),
+        frozen={"A[1]": "made by"},
+    ),
+    Case(
+        "ReverseSequence",
+        tokens(
+            "z = ReverseSequence <batch_axis = 1, time_axis = 0> (h, l)",
+            "int64[5] l = {1, 1, 1, 1, 1}",
+            length="5",
+        ),
+        "A[1]",
+    ),
+    Case(
+        "TensorScatter",
+        tokens(
+            "c = MatMul(x, C) u = ReduceMax <keepdims = 1> (h, one) z = TensorScatter <axis = 1> (c, u)",
+            "float[4, 12] C, int64[1] one = {1}",
+        ),
+        "A[1]",
+        opset=24,
+    ),
+    Case(
+        "CenterCropPad",
+        image("z = CenterCropPad(h, s)", "int64[4] s = {-1, 8, 4, 4}")
+        .replace("{-1, 8", "{2, 8")
+        .replace("[n, 3", "[2, 3"),
+        "A[0]",
+    ),
+    Case(
+        "CenterCropPad",
+        flat("z = CenterCropPad <axes = [1]> (h, s)", "int64[1] s = {6}", z=6),
+        frozen={"A[1]": "cropped"},
+        what="along the slots",
+    ),
+    Case(
+        "Col2Im",
+        tokens(
+            "t1 = Transpose <perm = [0, 2, 1]> (h) i = Col2Im(t1, p, b) f = Reshape(i, s) z = Transpose <perm = [0, 2, 1]> (f)",
+            "int64[2] p = {4, 4}, int64[2] b = {2, 2}, int64[3] s = {0, 3, 16}",
+            length="9",
+            z=3,
+        ),
+        "A[1]",
+        frozen={"A[1].2": "places inside a patch"},
+    ),
+    Case(
+        "EyeLike",
+        tokens("e = Reshape(h, s) i = EyeLike(e) z = Mul(e, i)", "int64[2] s = {-1, 12}", rank=2),
+        frozen={"A[1]": "positions"},
+    ),
 )
