@@ -75,8 +75,13 @@ def prune(
             "module:function", "noise", a mapping of arrays, or any iterable of feeds. None makes inputs up.
         calib_samples: use at most this many of them.
         preprocess: what to do with images, for example "resize=256,crop=224,mean=0.5,std=0.5".
-        recipe: a set of parts by name, see `graphprune recipes`; "" for "auto", or for "plain" if a part is
-        named. criterion, reducer, normaliser, allocation, compensation: passes instead of the recipe's.
+        recipe: a set of parts by name, see `graphprune recipes`; "" for "auto", or "plain" if a part
+            is named.
+        criterion: how slots are scored, instead of the recipe's pass.
+        reducer: how the scores of a slot's weights become one.
+        normaliser: how scores are made comparable between groups.
+        allocation: how many slots each group keeps.
+        compensation: how the remaining weights are repaired.
         round_to: kept channels and neurons are rounded up to a multiple of this.
         min_keep: smallest share of slots any group keeps when a target or a global ranking decides.
         structures: kinds of dimensions that may be cut; None for all that can be cut exactly.
@@ -139,7 +144,10 @@ def apply(
         output: where to write the pruned model.
         calib: inputs for the repair instead of those the plan names.
         repair: repair the remaining weights as the plan says.
-        force, verify, benchmark, progress: see `prune`.
+        force: allow `output` to be the input file.
+        verify: hold the result against the masked original in ONNX Runtime.
+        benchmark: measure latency before and after.
+        progress: called with the name of each stage as it starts.
         seed: of everything random that the plan does not fix.
 
     Raises:

@@ -141,8 +141,8 @@ def _output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--calib",
     metavar="DATA",
-    help="Inputs to learn from, no labels: .npz, .npy, a folder of them or of images, module:function,
-    noise.",
+    help="Inputs to learn from, no labels: .npz, .npy, a folder of them or of images, "
+    "module:function, noise.",
 )
 @click.option("--calib-samples", type=int, metavar="N", help="Use at most this many of them.")
 @click.option(

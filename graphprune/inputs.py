@@ -19,7 +19,6 @@ from graphprune.errors import ModelError
 from graphprune.passes import CompensationProblem, Repair, find_pass
 from graphprune.statistics import Statistics, find_linear, open_biases
 
-
 _JUDGED_FROM = 64  # with fewer samples all are needed for the repair
 
 
@@ -95,14 +94,13 @@ class Inputs:
         if short:
             worst = min(short, key=lambda o: o.rows / o.kept)
             found.append(
-                f"too few calibration inputs: {len(short)} operators were repaired on fewer rows than they
-                keep " f'columns (worst: "{worst.node}", {worst.rows} rows for {worst.kept} columns); give
-                more'
+                f"too few calibration inputs: {len(short)} operators were repaired on fewer rows than they "
+                f'keep columns (worst: "{worst.node}", {worst.rows} rows for {worst.kept} columns); give more'
             )
         if self.calibration.synthetic:
             found.append(
-                f"no calibration inputs were given: statistics are of {self.calibration.samples} made-up
-                inputs " f"({self.calibration.source}); real ones (--calib) keep more of the accuracy"
+                f"no calibration inputs were given: statistics are of {self.calibration.samples} made-up "
+                f"inputs ({self.calibration.source}); real ones (--calib) keep more of the accuracy"
             )
         return found
 

@@ -234,7 +234,7 @@ class Recipe:
 
     @property
     def needs(self) -> str:
-        """ "inputs" if any of its passes looks at activations."""
+        """What it must have: "inputs" if any of its passes looks at activations, else "weights"."""
         return "inputs" if any(find_pass(k, n).needs == "inputs" for k, n in self.parts) else "weights"
 
 

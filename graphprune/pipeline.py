@@ -81,7 +81,7 @@ class Settings:
     benchmark: bool = True
     dry_run: bool = False
     progress: Callable[[str], None] = lambda _: None
-    wanted: Wanted = Wanted()
+    wanted: Wanted = field(default_factory=Wanted)
     repair: bool = True
 
 

@@ -32,7 +32,7 @@ def open_biases(
     editor = Editor(copy.graph)
     shapes, second = dict(recording.shapes), dict(recording.second)
     made: set[str] = set()
-    for item in (use for item in linear for use in item.uses):
+    for item in (use for first in linear for use in first.uses):
         if item.bias or item.place == "":
             continue
         node = editor.nodes[item.node]

@@ -81,9 +81,8 @@ class MatMulLayout(Layout):
         # Axes before the stacked ones are samples, the one after them are rows.
         if x.ndim < 2 + len(lead) or x.shape[-2 - len(lead) : -2] != lead:
             x = np.broadcast_to(x, (*lead, *x.shape[-2:]))
-        samples = x.shape[: -2 - len(lead)]
         x = x.reshape(-1, blocks, *x.shape[-2:]).transpose(1, 0, 2, 3)
-        return x.reshape(blocks, -1, x.shape[-1]) if samples else x.reshape(blocks, -1, x.shape[-1])
+        return x.reshape(blocks, -1, x.shape[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ class ConvLayout(Layout):
     def rows(self, x: Array, weight_shape: Sequence[int], chosen: Array | None) -> Rows:
         view, spatial = self._patches(np.asarray(x, np.float32), weight_shape)
         # view: samples, channels, *places, *kernel
-        samples, channels = view.shape[:2]
+        samples = view.shape[0]
         places = view.shape[2 : 2 + spatial]
         total = samples * int(np.prod(places, dtype=np.int64))
         chosen = np.arange(total) if chosen is None else chosen
