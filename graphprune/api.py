@@ -119,7 +119,7 @@ def prune(
         seed=seed,
     )
     wanted = Wanted(calib, calib_samples, preprocess, memory)
-    settings = Settings(_path(output), force, verify, benchmark, dry_run, progress, wanted)
+    settings = Settings(_path(output), force, verify, benchmark, dry_run, progress, wanted=wanted)
     return _result(run_pipeline(model, options, settings))
 
 
@@ -153,7 +153,9 @@ def apply(
     Raises:
         PlanError: the plan does not fit the model.
     """
-    settings = Settings(_path(output), force, verify, benchmark, False, progress, Wanted(calib), repair)
+    settings = Settings(
+        _path(output), force, verify, benchmark, False, progress, wanted=Wanted(calib), repair=repair
+    )
     return _result(run_plan(model, plan if isinstance(plan, Plan) else read_plan(plan), settings, seed))
 
 
@@ -172,5 +174,5 @@ def _path(output: str | os.PathLike[str] | None) -> Path | None:
 
 
 def _result(run: Run) -> Result:
-    model = None if run.pruned is None else to_form(run.pruned, run.source.form)
+    model = None if run.pruned is None or run.settings.dry_run else to_form(run.pruned, run.source.form)
     return Result(model, run.plan, make_report(run))

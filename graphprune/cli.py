@@ -238,6 +238,7 @@ def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
             not given["no_benchmark"],
             given["dry_run"],
             say,
+            say,
             Wanted(given["calib"], given["calib_samples"], given["preprocess"], _bytes(given["memory"])),
         )
         run = run_pipeline(model, options, settings)
@@ -266,6 +267,7 @@ def apply(plan: Path, model: Path, **given: Any) -> None:
             not given["no_verify"],
             not given["no_benchmark"],
             False,
+            say,
             say,
             Wanted(given["calib"]),
             not given["no_repair"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import onnx_ir as ir
@@ -105,8 +105,17 @@ class Inputs:
         return found
 
 
-def prepare_inputs(model: ir.Model, analysis: Analysis, wanted: Wanted, seed: int) -> Inputs:
+def prepare_inputs(
+    model: ir.Model, analysis: Analysis, wanted: Wanted, seed: int, repair: bool = True
+) -> Inputs:
     """Read the calibration inputs and make a model ready for repair.
+
+    Args:
+        model: a normalised model.
+        analysis: of that model.
+        wanted: which inputs.
+        seed: of everything random.
+        repair: biases will be needed.
 
     Raises:
         CalibrationError: the inputs cannot be read or do not fit.
@@ -120,8 +129,9 @@ def prepare_inputs(model: ir.Model, analysis: Analysis, wanted: Wanted, seed: in
         preprocessing=wanted.preprocessing,
         seed=seed,
     )
-    opened, recording, names = open_biases(model, analysis.recording, find_linear(analysis))
-    ready = analyse_model(opened, recording)
+    linear = find_linear(analysis) if repair else ()
+    opened, recording, names = open_biases(model, analysis.recording, linear)
+    ready = replace(analyse_model(opened, recording), opened=names)
     batches = calibration.batches
     judges, judged_on = batches, "the calibration inputs"
     if calibration.samples >= _JUDGED_FROM and len(batches) >= 8:

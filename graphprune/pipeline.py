@@ -71,6 +71,7 @@ class Settings:
         benchmark: measure latency.
         dry_run: find out everything, but write no model.
         progress: told the name of each stage as it starts.
+        detail: told how far a long stage is.
         wanted: inputs to learn from.
         repair: repair what is left, where a plan says how.
     """
@@ -81,6 +82,7 @@ class Settings:
     benchmark: bool = True
     dry_run: bool = False
     progress: Callable[[str], None] = lambda _: None
+    detail: Callable[[str], None] = lambda _: None
     wanted: Wanted = field(default_factory=Wanted)
     repair: bool = True
 
@@ -153,7 +155,7 @@ def run_pipeline(what: Any, options: Options, settings: Settings) -> Run:
     inputs = None
     if parts.needs_inputs:
         _check_something_to_cut(analysis, candidates_for(analysis, options))
-        inputs = _prepared(normal, analysis, settings, options.seed, clock)
+        inputs = _prepared(normal, analysis, settings, options.seed, clock, parts.compensation)
         normal, analysis = inputs.model, inputs.analysis
     with single_threaded():
         decision = decide(
@@ -173,9 +175,11 @@ def run_pipeline(what: Any, options: Options, settings: Settings) -> Run:
     return _carry_out(run, clock, options.seed)
 
 
-def _prepared(normal: ir.Model, analysis: Analysis, settings: Settings, seed: int, clock: _Clock) -> Inputs:
+def _prepared(
+    normal: ir.Model, analysis: Analysis, settings: Settings, seed: int, clock: _Clock, compensation: str
+) -> Inputs:
     clock.start("calibrate")
-    return prepare_inputs(normal, analysis, settings.wanted, seed)
+    return prepare_inputs(normal, analysis, settings.wanted, seed, compensation != "none")
 
 
 def _repair(run: Run, compensation: str, seed: int, clock: _Clock) -> None:
@@ -185,7 +189,7 @@ def _repair(run: Run, compensation: str, seed: int, clock: _Clock) -> None:
         return
     clock.start("repair")
     memory = run.settings.wanted.memory
-    run.repair = inputs.repair(run.decision.keeps, compensation, memory, seed, run.settings.progress)
+    run.repair = inputs.repair(run.decision.keeps, compensation, memory, seed, run.settings.detail)
     run.normal = with_weights(run.normal, run.repair.weights)
     run.warnings += inputs.warnings(run.repair)
 
@@ -210,7 +214,7 @@ def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:
             named = {k: v for k, v in repair.items() if k in ("calibration", "samples", "preprocessing")}
             settings = replace(settings, wanted=replace(settings.wanted, **named))
         seed = int(repair.get("seed", seed))
-        inputs = _prepared(normal, analysis, settings, seed, clock)
+        inputs = _prepared(normal, analysis, settings, seed, clock, str(repair["compensation"]))
         normal, analysis = inputs.model, inputs.analysis
         keeps = keeps_of(replace(plan, fingerprint=fingerprint(analysis.facts)), analysis)
     costs = CostModel(analysis)
@@ -263,7 +267,10 @@ def _carry_out(run: Run, clock: _Clock, seed: int) -> Run:
     clock.start("rewrite")
     pruned = rewrite(run.normal, run.analysis, run.decision.keeps)
     if run.inputs is not None:
-        drop_zero_biases(pruned, run.inputs.opened)
+        dropped = drop_zero_biases(pruned, run.inputs.opened)
+        after = run.decision.after
+        params, weight_bytes = after.params - dropped, after.weight_bytes - 4 * dropped
+        run.decision = replace(run.decision, after=replace(after, params=params, weight_bytes=weight_bytes))
     reshare(pruned)
     run.pruned = pruned
     if broken := check_contract(run.source.model, pruned):

@@ -98,7 +98,7 @@ def test_graphsurgeon() -> None:
     ]
     given = gs.Graph(nodes=nodes, inputs=[x], outputs=[y], opset=17, name="net")
     before = gs.export_onnx(given).SerializeToString(deterministic=True)
-    result = graphprune.prune(given, ratio=0.5)
+    result = graphprune.prune(given, ratio=0.5, recipe="plain")
     assert isinstance(result.model, gs.Graph)
     assert result.model.tensors()["first_weight"].shape == [8, 6]
     assert [n.op for n in result.model.nodes] == ["MatMul", "Relu", "MatMul"]
@@ -116,7 +116,7 @@ def test_something_else() -> None:
 
 def test_result_is_the_masked_original(small: onnx.ModelProto) -> None:
     """Independent of the built-in check: zero the removed columns by hand."""
-    result = graphprune.prune(small, ratio=0.5, verify=False)
+    result = graphprune.prune(small, ratio=0.5, recipe="plain", verify=False)
     masked = copy.deepcopy(small)
     for key, weight, axis in (
         ("first_weight[1]", "first_weight", 1),
@@ -178,7 +178,17 @@ def test_own_ratios(small: onnx.ModelProto) -> None:
 def test_progress_names_the_stages(small: onnx.ModelProto) -> None:
     stages: list[str] = []
     graphprune.prune(small, progress=stages.append)
-    assert stages == ["load", "normalise", "analyse", "score", "allocate", "rewrite", "validate"]
+    assert stages == [
+        "load",
+        "normalise",
+        "analyse",
+        "calibrate",
+        "score",
+        "allocate",
+        "repair",
+        "rewrite",
+        "validate",
+    ]
 
 
 def test_plan_round_trip(small: onnx.ModelProto, tmp_path: Path) -> None:

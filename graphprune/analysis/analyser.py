@@ -92,6 +92,9 @@ class Analysis:
     groups: tuple[Group, ...]
     effects: tuple[Effect, ...]
     barriers: Mapping[str, str] = field(default_factory=dict)  # node name -> reason
+    opened: frozenset[str] = (
+        frozenset()
+    )  # weights that are not in the original, see graphprune.statistics.biases
 
     @cached_property
     def by_atom(self) -> Mapping[int, Group]:

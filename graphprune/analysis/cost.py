@@ -49,16 +49,22 @@ class CostModel:
             for w in analysis.weights.values()
             if w.made is None
         ]
+        self._opened = analysis.opened
         self._nodes = list(_products(analysis.facts.nodes, analysis, 1))
         self._batch = analysis.batch
         self._terms: dict[int, tuple[list[Monomial], list[tuple[int, tuple[Dim, ...]]]]] = {}
 
     def cost(self, counts: Mapping[int, int] | None = None) -> Cost:
-        """The cost when atom `a` keeps `counts[a]` slots; atoms that are missing keep all."""
+        """The cost when atom `a` keeps `counts[a]` slots; atoms that are missing keep all.
+
+        Biases that a repair may add are not in the original, which is what no counts ask for.
+        """
         size = Sizes(counts or {})
         params = weight_bits = 0
         seen: set[tuple[str, tuple[int, ...]]] = set()
         for origin, bits, dims in self._weights:
+            if not counts and origin in self._opened:
+                continue
             shape = tuple(size(d) for d in dims)
             if (origin, shape) in seen:  # clones that are still equal are stored once
                 continue

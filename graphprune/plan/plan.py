@@ -96,12 +96,16 @@ def make_plan(
         )
     asked = {k: v for k, v in asdict(options).items() if v not in (None, (), {}, "")}
     asked["targets"] = [t.text for t in options.targets]
+    repair = {}
+    if inputs is not None and decision.parts is not None and decision.parts.compensation != "none":
+        repair = {"compensation": decision.parts.compensation, "seed": options.seed, **inputs}
     return Plan(
         structure or fingerprint(analysis.facts),
         groups,
         dict(decision.candidates.reasons),
         asked,
         dict(versions),
+        repair,
     )
 
 

@@ -78,9 +78,10 @@ def _bias_shape(op: str, item: Linear) -> tuple[int, ...]:
     return (item.shape[0],)
 
 
-def drop_zero_biases(model: ir.Model, names: frozenset[str]) -> None:
-    """Take out those of the opened biases that are still zero."""
+def drop_zero_biases(model: ir.Model, names: frozenset[str]) -> int:
+    """Take out those of the opened biases that are still zero, and return how many numbers that were."""
     graph = model.graph
+    dropped = 0
     for name in sorted(names):
         value = graph.initializers.get(name)
         if value is None or value.const_value is None or np.any(value.const_value.numpy()):
@@ -100,4 +101,6 @@ def drop_zero_biases(model: ir.Model, names: frozenset[str]) -> None:
                 inner.name = kept
             else:
                 node.replace_input_with(index, None)
+        dropped += value.const_value.size
         del graph.initializers[name]
+    return dropped

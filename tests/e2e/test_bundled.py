@@ -36,7 +36,7 @@ def evaluate() -> Callable[[Path], dict[str, Any]]:
 @pytest.mark.parametrize("ratio", [0.3, 0.5, 0.7])
 def test_pruned_model_equals_the_masked_one(name: str, ratio: float, tmp_path: Path) -> None:
     out = tmp_path / "out.onnx"
-    report = graphprune.prune(MODELS / INDEX[name]["file"], ratio=ratio, output=out).report
+    report = graphprune.prune(MODELS / INDEX[name]["file"], ratio=ratio, recipe="plain", output=out).report
     assert report["equivalence"]["status"] == "equal"
     assert report["equivalence"]["change"] > 1e-2
     assert report["after"]["params"] < (1 - 0.5 * ratio) * report["before"]["params"]
@@ -49,7 +49,9 @@ def test_pruned_model_equals_the_masked_one(name: str, ratio: float, tmp_path: P
 @pytest.mark.parametrize("name", NAMES)
 def test_pruned_model_can_be_evaluated(name: str, tmp_path: Path, evaluate: Any) -> None:
     """The task survives in the metadata, and the measure is a share; gentle pruning keeps some of it."""
-    graphprune.prune(MODELS / INDEX[name]["file"], ratio=0.1, output=tmp_path / "out.onnx", verify=False)
+    graphprune.prune(
+        MODELS / INDEX[name]["file"], ratio=0.1, recipe="plain", output=tmp_path / "out.onnx", verify=False
+    )
     found = evaluate(tmp_path / "out.onnx")
     assert found["task"] == INDEX[name]["task"]
     assert found["metric"] == INDEX[name]["metric"]
@@ -95,8 +97,8 @@ def test_plan_repeats_byte_by_byte(name: str, tmp_path: Path, cli: Any) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_pruning_a_pruned_model(name: str) -> None:
-    once = graphprune.prune(MODELS / INDEX[name]["file"], ratio=0.3, verify=False)
-    twice = graphprune.prune(once.model, ratio=0.3)
+    once = graphprune.prune(MODELS / INDEX[name]["file"], ratio=0.3, recipe="plain", verify=False)
+    twice = graphprune.prune(once.model, ratio=0.3, recipe="plain")
     assert twice.report["equivalence"]["status"] == "equal"
     # What the first run added to the graph (shape constants) counts in the second.
     assert twice.report["before"]["params"] == pytest.approx(once.report["after"]["params"], rel=2e-3)
