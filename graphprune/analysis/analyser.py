@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from graphprune.analysis.branches import open_branches
+from graphprune.analysis.branches import find_branches
 from graphprune.analysis.exactness import inexact_atoms
 from graphprune.analysis.facts import BodyFacts, GraphFacts, NodeFacts, read_graph
 from graphprune.analysis.kinds import kinds_of
@@ -92,6 +92,7 @@ class Analysis:
     groups: tuple[Group, ...]
     effects: tuple[Effect, ...]
     barriers: Mapping[str, str] = field(default_factory=dict)  # node name -> reason
+    owners: Mapping[str, Dim] = field(default_factory=dict)  # weight or node -> the one slot that needs it
     opened: frozenset[str] = (
         frozenset()
     )  # weights that are not in the original, see graphprune.statistics.biases
@@ -438,10 +439,11 @@ def _read_off(
                 effect.least > 1 and len(effect.dim.atoms) > 1
             ):
                 solver.frozen.setdefault(atom, effect.why)
-    for atom, why in open_branches(facts, recording.shapes, effects, levels).items():
+    written = find_branches(facts, recording.shapes, effects, levels)
+    for atom, why in written.frozen.items():
         solver.frozen.setdefault(atom, why)
     groups = _groups(weights, kinds, solver.frozen, approximate, outer, least)
-    return Analysis(facts, recording, dims, weights, groups, effects, barriers)
+    return Analysis(facts, recording, dims, weights, groups, effects, barriers, written.owners)
 
 
 def _resolved(effect: Effect, solver: Solver) -> Effect:

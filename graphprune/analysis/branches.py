@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 
 from graphprune.analysis.facts import GraphFacts, NodeFacts
+from graphprune.dims import Atom, Dim
+from graphprune.dims.expr import take
 from graphprune.rules import find_rule
-from graphprune.rules.effects import Branch, Effect
+from graphprune.rules.effects import Branch, Effect, Joined
 
 _WRITING = frozenset({"ScatterND", "ScatterElements", "Scatter"})
 _PICKING = frozenset({"Gather", "GatherND", "GatherElements"})
 _SMALL = 1 << 16  # elements of a constant that is looked at
+_STRETCHING = frozenset({"Expand", "Cast", "CastLike", "Identity", "Reshape", "Unsqueeze", "Tile"})
 _PRODUCTS = frozenset({"MatMul", "Gemm", "Einsum"})
 
 
@@ -30,13 +34,26 @@ class Void(Enum):
     ANYTHING = "anything"
 
 
-def open_branches(
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What is known of experts that are written out one by one.
+
+    Attributes:
+        frozen: atoms with a slot whose branch cannot be left out, each with the reason.
+        owners: for weights and nodes (by name) that only one slot needs, that slot.
+    """
+
+    frozen: Mapping[int, str]
+    owners: Mapping[str, Dim]
+
+
+def find_branches(
     facts: GraphFacts,
     shapes: Mapping[str, tuple[int, ...]],
     effects: Sequence[Effect],
     lifted: Mapping[str, Mapping[int, int]],
-) -> dict[int, str]:
-    """Atoms with a slot whose branch cannot be left out, each with the reason.
+) -> Written:
+    """Follow the branch of every slot that is read, or joined to others, by itself.
 
     Args:
         facts: the graph.
@@ -44,24 +61,32 @@ def open_branches(
         effects: what the rules said.
         lifted: for each tensor the atoms whose removed slots do not hold zero.
     """
-    found: dict[int, str] = {}
-    seeds: dict[tuple[int, int], list[Branch]] = {}
+    read: dict[tuple[Atom, int], list[str]] = {}
+    joins: dict[Atom, list[str]] = {}
     for effect in effects:
-        if isinstance(effect, Branch):
-            for atom in effect.dim.atoms:
-                seeds.setdefault((atom, effect.slot), []).append(effect)
-    if not seeds:
-        return found
+        if isinstance(effect, Branch) and isinstance(effect.dim, Atom):
+            read.setdefault((effect.dim, effect.slot), []).append(effect.node)
+        elif isinstance(effect, Joined) and isinstance(effect.dim, Atom):
+            joins.setdefault(effect.dim, []).append(effect.node)
+            for slot in range(effect.dim.size):
+                read.setdefault((effect.dim, slot), [])
+    frozen: dict[int, str] = {}
+    owners: dict[str, Dim] = {}
+    if not read:
+        return Written(frozen, owners)
     nodes, flow = {n.name: n for n in facts.all_nodes}, _Flow(facts, shapes)
-    for (atom, _), branches in seeds.items():
-        for node in (nodes[b.node] for b in branches):
-            if node.op != "Equal" and lifted.get(node.inputs[0], {}).get(atom):
-                found.setdefault(atom, f'read slot by slot by {node.op} "{node.name}"')
-        walk = _Walk(flow, {b.node for b in branches})
-        list(walk.run())
+    for (atom, slot), seeds in read.items():
+        for node in (nodes[s] for s in seeds):
+            if node.op != "Equal" and lifted.get(node.inputs[0], {}).get(atom.id):
+                frozen.setdefault(atom.id, f'read slot by slot by {node.op} "{node.name}"')
+        walk = _Walk(flow, set(seeds))
+        ends = dict(walk.run())
         if walk.stuck:
-            found.setdefault(atom, walk.stuck)
-    return found
+            frozen.setdefault(atom.id, walk.stuck)
+        else:
+            alone = flow.needed_only_by(walk, ends, dict.fromkeys(joins.get(atom, ()), slot))
+            owners.update(dict.fromkeys(alone, take(atom, [slot])))
+    return Written(frozen, owners)
 
 
 def branch_ends(
@@ -88,10 +113,51 @@ class _Flow:
     def __init__(self, facts: GraphFacts, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.facts, self.shapes = facts, shapes
         self.place = {n.name: k for k, n in enumerate(facts.nodes)}
+        self.maker = {o: k for k, n in enumerate(facts.nodes) for o in n.outputs if o}
         self.readers: dict[str, list[int]] = {}
         for k, node in enumerate(facts.nodes):
             for name in (*node.inputs, *node.captured):
                 self.readers.setdefault(name, []).append(k)
+
+    def needed_only_by(self, walk: _Walk, ends: Mapping[str, int], joins: Mapping[str, int]) -> set[str]:
+        """Names of nodes and weights that nobody needs once a branch is left out.
+
+        Args:
+            walk: the branch.
+            ends: nodes where it ends, with the input that stays.
+            joins: nodes that join the slot to others, with its operand.
+        """
+        nodes = self.facts.nodes
+        gone = {self.maker[n] for n in walk.state}
+        places = [self.place[n] for n in (*ends, *joins)]
+        asked = {n for k in (*gone, *places) for n in nodes[k].inputs}
+
+        def unread(name: str) -> bool:
+            for reader in self.readers.get(name, ()):
+                node = nodes[reader]
+                left = [k for k, n in enumerate(node.inputs) if n == name]
+                if node.name in ends and ends[node.name] not in left and name not in node.captured:
+                    continue
+                if node.name in joins and left == [joins[node.name]]:
+                    continue
+                if reader not in gone:
+                    return False
+            return name not in self.facts.outputs
+
+        # Readers come after makers, so the last are settled first.
+        waiting = [-self.maker[n] for n in asked if n in self.maker]
+        heapq.heapify(waiting)
+        while waiting:
+            place = -heapq.heappop(waiting)
+            if place not in gone and all(unread(n) for n in nodes[place].outputs if n):
+                gone.add(place)
+                inputs = (*nodes[place].inputs, *nodes[place].captured)
+                asked.update(inputs)
+                for name in inputs:
+                    if name in self.maker:
+                        heapq.heappush(waiting, -self.maker[name])
+        weights = {n for n in asked if n not in self.maker and n in self.facts.weights and unread(n)}
+        return {nodes[k].name for k in gone} | weights
 
 
 class _Walk:
@@ -144,7 +210,7 @@ class _Walk:
                 end = outside[0] if set(inside) == {Void.ZEROS} else None
             case "Sub" if outside == [0] and held[1] is Void.ZEROS:
                 end = 0
-            case "Where" if held[0] is Void.ZEROS and held[2] is None:
+            case "Where" if held[0] is Void.ZEROS and held[2] is None and not self._is_zero(node.inputs[2]):
                 end = 2
             case op if op in _WRITING and held[0] is None:
                 added = node.attributes.get("reduction") == "add" and held[2] is Void.ZEROS
@@ -166,9 +232,7 @@ class _Walk:
         if rule is None or (node.op.startswith("Reduce") and held[0] is not Void.ZEROS):
             return Void.ANYTHING
         if node.op == "Where" and held[0] is Void.ZEROS:
-            return (
-                Void.ZEROS if held[2] is Void.ZEROS or self._stores_zeros(node.inputs[2]) else Void.ANYTHING
-            )
+            return Void.ZEROS if held[2] is Void.ZEROS or self._is_zero(node.inputs[2]) else Void.ANYTHING
         if node.op == "Concat":
             return held[0] if held[0] is not None and len(set(held)) == 1 else Void.ANYTHING
         match rule.zero:
@@ -184,9 +248,18 @@ class _Walk:
                 return held[0] or Void.ANYTHING
         return Void.ANYTHING
 
-    def _stores_zeros(self, name: str) -> bool:
+    def _is_zero(self, name: str) -> bool:
+        """True of a small constant of zeros, and of one that is stretched at run time."""
         tensor = self.facts.weights.get(name)
-        return tensor is not None and tensor.size <= _SMALL and not tensor.numpy().any()
+        if tensor is not None:
+            return bool(tensor.size <= _SMALL and not tensor.numpy().any())
+        node = self.facts.nodes[self.flow.maker[name]] if name in self.flow.maker else None
+        if node is None or node.domain:
+            return False
+        if node.op == "ConstantOfShape":
+            value = node.attributes.get("value")
+            return value is None or not value.numpy().any()
+        return node.op in _STRETCHING and self._is_zero(node.inputs[0])
 
     def _product(self, node: NodeFacts, held: Sequence[Void | None]) -> Void:
         if Void.ZEROS in held[:2] and len(node.inputs) == 2:

@@ -45,7 +45,7 @@ class CostModel:
     def __init__(self, analysis: Analysis) -> None:
         origin = analysis.facts.origin
         self._weights = [
-            (origin.get(w.name, w.name), w.itemsize_bits, w.dims)
+            (origin.get(w.name, w.name), w.itemsize_bits, (*w.dims, *_owner(analysis, w.name)))
             for w in analysis.weights.values()
             if w.made is None
         ]
@@ -60,8 +60,8 @@ class CostModel:
         Biases that a repair may add are not in the original, which is what no counts ask for.
         """
         size = Sizes(counts or {})
-        params = weight_bits = 0
-        seen: set[tuple[str, tuple[int, ...]]] = set()
+        params = weight_bits = 0.0
+        seen: set[tuple[str, tuple[float, ...]]] = set()
         for origin, bits, dims in self._weights:
             if not counts and origin in self._opened:
                 continue
@@ -73,12 +73,12 @@ class CostModel:
             params += elements
             weight_bits += bits * elements
         macs = sum(m.factor * math.prod(size(d) for d in m.dims) for _, m in self._nodes)
-        return Cost(params, macs // self._batch, weight_bits // 8)
+        return Cost(round(params), round(macs) // self._batch, round(weight_bits) // 8)
 
     def saving(self, atom: int, less: int, counts: Mapping[int, int]) -> Saving:
         """What is saved when one atom keeps `less` slots fewer than in `counts`, all others staying."""
         before, after = Sizes(counts), Sizes({**counts, atom: counts[atom] - less})
-        macs = params = bits = 0
+        macs = params = bits = 0.0
         for monomial in self._touched(atom)[0]:
             macs += monomial.factor * (
                 math.prod(before(d) for d in monomial.dims) - math.prod(after(d) for d in monomial.dims)
@@ -105,10 +105,10 @@ class CostModel:
     def macs_by_node(self, counts: Mapping[int, int] | None = None) -> dict[str, int]:
         """Multiply-adds of every node that has any."""
         size = Sizes(counts or {})
-        found: dict[str, int] = {}
+        found: dict[str, float] = {}
         for name, m in self._nodes:
             found[name] = found.get(name, 0) + m.factor * math.prod(size(d) for d in m.dims)
-        return {name: macs // self._batch for name, macs in found.items()}
+        return {name: round(macs) // self._batch for name, macs in found.items()}
 
 
 class Sizes:
@@ -116,14 +116,15 @@ class Sizes:
 
     def __init__(self, counts: Mapping[int, int]) -> None:
         self._counts = counts
-        self._seen: dict[Dim, int] = {}
+        self._seen: dict[Dim, float] = {}
 
-    def __call__(self, dim: Dim) -> int:
+    def __call__(self, dim: Dim) -> float:
         """Size of `dim`; a part taken by index is assumed to lose its share."""
         if not any(a in self._counts for a in dim.atoms):
             return dim.size
         if dim in self._seen:
             return self._seen[dim]
+        size: float = 0
         match dim:
             case Atom():
                 size = self._counts[dim.id]
@@ -132,7 +133,7 @@ class Sizes:
             case Sum():
                 size = sum(self(t) for t in dim.terms)
             case Take():
-                size = round(dim.size * self(dim.base) / dim.base.size)
+                size = dim.size * self(dim.base) / dim.base.size
         self._seen[dim] = size
         return size
 
@@ -141,9 +142,14 @@ def _products(nodes: Iterable[NodeFacts], analysis: Analysis, turns: int) -> Ite
     """Every node that multiplies, with the turns of the loops around it."""
     for node in nodes:
         for found in macs_of(node, analysis.dims):
-            yield node.name, Monomial(found.factor * turns, found.dims)
+            yield node.name, Monomial(found.factor * turns, (*found.dims, *_owner(analysis, node.name)))
         for body in node.bodies:
             yield from _products(body.nodes, analysis, turns * _turns(node, analysis))
+
+
+def _owner(analysis: Analysis, name: str) -> tuple[Dim, ...]:
+    """The expert that a weight or node belongs to alone: with it, it goes."""
+    return (analysis.owners[name],) if name in analysis.owners else ()
 
 
 def _turns(node: NodeFacts, analysis: Analysis) -> int:

@@ -83,7 +83,7 @@ def _constant_of_shape(node: NodeContext) -> None:
 
 
 def _tile(node: NodeContext) -> None:
-    """Repeats are a factor in front of the axis; a repeated axis of size 1 is a new dimension."""
+    """Repeats are a factor in front of the axis; both may be cut if they are constants."""
     dims, shape = node.dims(0), node.out_shape()
     out: list[Dim] = []
     entries: list[Dim | None] = []
@@ -95,9 +95,11 @@ def _tile(node: NodeContext) -> None:
             out.append(node.solver.fresh(size))
             entries.append(out[-1])
         else:
-            repeats = node.fixed(size // dim.size, f"repeats made by {node.where}")
+            why = f"repeats made by {node.where}"
+            fixed = node.is_dynamic(axis)
+            repeats = node.fixed(size // dim.size, why) if fixed else node.solver.fresh(size // dim.size)
             out.append(multiply([repeats, dim]))
-            entries.append(None)
+            entries.append(None if fixed else repeats)
     node.sizes_input(1, entries)
     node.set(0, out)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 
 from graphprune.decide import Options, decide
@@ -48,6 +50,36 @@ def test_as_many_experts_stay_as_are_chosen(name: str) -> None:
     outcome = prune_at_random(HANDMADE[name](), 0.99, structures=("experts",))
     assert kept(outcome) == {"experts": 1 if name in SOFT else 2}
     assert_exact(outcome)
+
+
+WRITTEN_OUT = ("experts_in_rows", "experts_in_turn", "experts_by_slices", "experts_stacked")
+
+
+@pytest.mark.parametrize("name", WRITTEN_OUT)
+def test_the_cost_counts_experts_that_are_written_out(name: str) -> None:
+    outcome = prune_at_random(HANDMADE[name](), structures=("experts",))
+    assert outcome.decision.after.params == sum(
+        math.prod(v.const_value.shape.numpy())
+        for v in outcome.pruned.graph.initializers.values()
+        if v.const_value
+    )
+    products = [n for n in outcome.model.graph if n.op_type == "MatMul"]
+    assert len([n for n in outcome.pruned.graph if n.op_type == "MatMul"]) == len(products) - 4  # two experts
+
+
+@pytest.mark.parametrize("name", WRITTEN_OUT)
+def test_the_weights_of_an_expert_that_is_written_out_count_for_its_score(name: str) -> None:
+    model = HANDMADE[name]()
+    _, analysis = analysed(model)
+    owned = {n for n in analysis.owners if n.startswith("W_")}
+    for tensor in model.graph.initializer:
+        if tensor.name in owned and int(analysis.owners[tensor.name].index[0]) == 2:
+            tensor.CopyFrom(
+                onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) * 0.01, tensor.name)
+            )
+    _, analysis = analysed(model)
+    (scores,) = decide(analysis, Options(criterion="l2-group", structures=("experts",))).scores.values()
+    assert scores.argmin() == 2
 
 
 def test_experts_that_are_all_chosen_stay() -> None:

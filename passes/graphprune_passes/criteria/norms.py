@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.analysis import Group, Weight
-from graphprune.dims.evaluate import fold
+from graphprune.dims.evaluate import fold, slots_of
 from graphprune.passes import MemberScore, ScoringProblem
 
 
@@ -42,4 +42,22 @@ def member_norms(problem: ScoringProblem, power: int) -> dict[int, list[MemberSc
             values = fold(powered, weight.dims, group.atom, group.outer)
             made = sum(m.role != "parameter" for m in found[group.atom])
             found[group.atom].append(MemberScore(values, role(weight, group, made)))  # type: ignore[arg-type]
+    for atom, values in _owned_norms(problem, power).items():
+        found[atom].append(MemberScore(values, "consumer"))
+    return found
+
+
+def _owned_norms(problem: ScoringProblem, power: int) -> dict[int, NDArray[np.float64]]:
+    """The same over the weights that belong to one slot alone: experts that are written out one by one."""
+    sizes = {g.atom: g.size for g in problem.groups}
+    found: dict[int, NDArray[np.float64]] = {}
+    for name, owner in problem.analysis.owners.items():
+        weight = problem.analysis.weights.get(name)
+        (atom,) = owner.atoms
+        if weight is None or atom not in sizes or weight.additive or not weight.real:
+            continue
+        array = problem.weight_array(name).astype(np.float32, copy=False)
+        (slot,) = slots_of(owner, atom)
+        values = found.setdefault(atom, np.zeros(sizes[atom]))
+        values[slot] += (np.abs(array) ** power).sum(dtype=np.float64)
     return found
