@@ -179,7 +179,7 @@ def _output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--structures",
     metavar="KINDS",
     help="Only these kinds, by comma: channels, neurons, heads, kv-groups, head-dim, groups, hidden, "
-    "residual.",
+    "experts, vocabulary, residual.",
 )
 @click.option(
     "--only", multiple=True, metavar="PATTERN", help="Only dimensions of weights or nodes with such names."
