@@ -5,8 +5,33 @@ These tables are what the entry points offer; a new pass is its file and one lin
 
 from graphprune.passes import Pass
 from graphprune_passes import compensations, normalisers, reducers
-from graphprune_passes.allocations import global_, knapsack, uniform
-from graphprune_passes.criteria import l1, l2_group, obs, random
+from graphprune_passes.allocations import (
+    dp_levels,
+    erk,
+    global_,
+    knapsack,
+    layerwise,
+    pools,
+    uniform,
+    waterfill,
+)
+from graphprune_passes.compensations import batch_norm, merge
+from graphprune_passes.criteria import (
+    activations,
+    beta_rank,
+    bn_scale,
+    chip,
+    fpgm,
+    l1,
+    l2_group,
+    leverage,
+    maw,
+    minitron,
+    obs,
+    obs_kin,
+    random,
+    tyr,
+)
 from graphprune_passes.recipes import RECIPES
 
 PASSES = (
@@ -14,6 +39,28 @@ PASSES = (
     Pass("criterion", "l1", l1.score, "absolute weights of all members"),
     Pass("criterion", "random", random.score, "uniformly random, the baseline"),
     Pass("criterion", "obs", obs.score, "error left when the readers of a slot are refitted (OBS)", "inputs"),
+    Pass("criterion", "obs-second", obs_kin.second, "as obs, for readers whose bias must stay", "inputs"),
+    Pass("criterion", "obs-diag", obs_kin.diagonal, "cost of removing each slot by itself (OBS)", "inputs"),
+    Pass("criterion", "tyr", tyr.score, "second and first order cost, in rounds (Tyr-the-Pruner)", "inputs"),
+    Pass("criterion", "fpgm", fpgm.score, "distance to all other slots (FPGM)"),
+    Pass("criterion", "bn-scale", bn_scale.score, "scale of batch normalisation (Network Slimming)"),
+    Pass("criterion", "maw", maw.peaks, "range of the weights that make the slot (MAW)"),
+    Pass("criterion", "vow", maw.variance, "variance of the weights that make the slot (VOW)"),
+    Pass("criterion", "pon", maw.norms, "absolute weights that make the slot, to be multiplied (PON)"),
+    Pass("criterion", "act-norm", activations.norm, "root mean square of the activation (CFSP)", "inputs"),
+    Pass("criterion", "act-var", activations.variance, "variance of the activation (VBP)", "inputs"),
+    Pass("criterion", "wanda", activations.wanda, "weights times norm of the activation (Wanda)", "inputs"),
+    Pass(
+        "criterion", "flap-wifv", activations.fluctuation, "variance times squared weights (FLAP)", "inputs"
+    ),
+    Pass("criterion", "flap-ifv", activations.variance, "variance of the activation (FLAP)", "inputs"),
+    Pass(
+        "criterion", "flap-wifn", activations.wanda, "weights times norm of the activation (FLAP)", "inputs"
+    ),
+    Pass("criterion", "minitron", minitron.score, "norm over samples of mean activations", "inputs"),
+    Pass("criterion", "chip", chip.score, "loss of nuclear norm without the map (CHIP)", "inputs"),
+    Pass("criterion", "beta-rank", beta_rank.score, "filter norm times amplified differences", "inputs"),
+    Pass("criterion", "leverage", leverage.score, "ridge leverage of the activation (MoDeGPT)", "inputs"),
     Pass("reducer", "sum", reducers.total, "sum over members"),
     Pass("reducer", "mean", reducers.mean, "mean over members"),
     Pass("reducer", "max", reducers.largest, "largest over members"),
@@ -38,6 +85,15 @@ PASSES = (
     Pass("allocation", "uniform", uniform.allocate, "the same share of every group"),
     Pass("allocation", "global", global_.allocate, "one ranking over all groups, with a floor for each"),
     Pass("allocation", "knapsack", knapsack.allocate, "least score for what is saved, on exact costs"),
+    Pass("allocation", "dp-levels", dp_levels.allocate, "least score by dynamic programming (SPDY)"),
+    Pass("allocation", "global-isomorphic", pools.isomorphic, "one ranking for groups of the same make"),
+    Pass("allocation", "global-type", pools.by_kind, "one ranking for each kind of group"),
+    Pass("allocation", "erk", erk.allocate, "small layers stay dense (RigL)"),
+    Pass("allocation", "waterfill", waterfill.allocate, "the same budget for every layer (PreCropping)"),
+    Pass("allocation", "pqi", layerwise.pqi, "by how few slots hold the scores (SAP)"),
+    Pass("allocation", "cfsp-sigmoid", layerwise.sigmoid, "by how much a block changes, sigmoid", "inputs"),
+    Pass("allocation", "adapt-linear", layerwise.linear, "by how much a block changes, linear", "inputs"),
+    Pass("allocation", "softmax", layerwise.softmax, "by how much a block changes, softmax", "inputs"),
     Pass("compensation", "none", compensations.none, "weights stay as they are"),
     Pass("compensation", "refit", compensations.refit, "refit to the original, front to back", "inputs"),
     Pass(
@@ -55,6 +111,10 @@ PASSES = (
         "compensation", "bias", compensations.bias, "move the mean of what is removed to the bias", "inputs"
     ),
     Pass("compensation", "scale", compensations.scale, "scale the remaining columns", "inputs"),
+    Pass("compensation", "refit-m-bn", compensations.refit_moment_bn, "refit-m, then bn-recal", "inputs"),
+    Pass("compensation", "bn-recal", batch_norm.recalibrate, "estimate batch normalisation again", "inputs"),
+    # Needs no activations, but is run where inputs are prepared, as every repair is.
+    Pass("compensation", "merge", merge.merge, "merge what goes into the most similar that stays", "inputs"),
 )
 
 __all__ = ["PASSES", "RECIPES"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from graphprune.compensate.sequential import How, repair
 from graphprune.passes import CompensationProblem, Repair
+from graphprune_passes.compensations import batch_norm
 
 
 def none(problem: CompensationProblem) -> Repair:
@@ -69,3 +70,10 @@ def scale(problem: CompensationProblem) -> Repair:
         seed=problem.seed,
     )
     return _run(problem, how)
+
+
+def refit_moment_bn(problem: CompensationProblem) -> Repair:
+    """Refit with second moments, then estimate batch normalisation again (OBSPA with real inputs)."""
+    found = refit_moment(problem)
+    found.weights |= batch_norm.estimated(problem, found.weights)
+    return found

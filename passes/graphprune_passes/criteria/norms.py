@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from graphprune.analysis import Group, Weight
 from graphprune.dims.evaluate import fold, slots_of
 from graphprune.passes import MemberScore, ScoringProblem
+from graphprune.statistics import find_linear, unit_columns
 
 
 def members(problem: ScoringProblem) -> Iterator[tuple[Weight, NDArray[np.float32], list[Group]]]:
@@ -26,24 +28,36 @@ def members(problem: ScoringProblem) -> Iterator[tuple[Weight, NDArray[np.float3
             yield weight, array, [wanted[a] for a in sorted(atoms)]
 
 
-def role(weight: Weight, group: Group, groups_before: int) -> str:
+def role(weight: Weight, group: Group, reading: bool) -> Literal["producer", "parameter", "consumer"]:
     """What a weight does with the slots of a group."""
     if sum(s > 1 for s in weight.shape) <= 1:
         return "parameter"
-    return "producer" if groups_before == 0 else "consumer"
+    return "consumer" if reading else "producer"
 
 
 def member_norms(problem: ScoringProblem, power: int) -> dict[int, list[MemberScore]]:
-    """For every group the sums of |w|^power over each slot, one for each weight that has it."""
+    """For every group the sums of |w|^power over each slot, one for each weight that has it, makers first."""
+    linear = find_linear(problem.analysis)
+    reading = {
+        (i.weight, g.atom)
+        for i in linear
+        for g in problem.groups
+        if unit_columns(i, problem.analysis, g) is not None
+    }
+    known = {i.weight for i in linear}
     found: dict[int, list[MemberScore]] = {g.atom: [] for g in problem.groups}
     for weight, array, groups in members(problem):
         powered = np.abs(array) ** power
         for group in groups:
             values = fold(powered, weight.dims, group.atom, group.outer)
-            made = sum(m.role != "parameter" for m in found[group.atom])
-            found[group.atom].append(MemberScore(values, role(weight, group, made)))  # type: ignore[arg-type]
+            reads = (weight.name, group.atom) in reading
+            if weight.name not in known:  # a kind of operator without a matrix form: makers mostly come first
+                reads = any(m.role != "parameter" for m in found[group.atom])
+            found[group.atom].append(MemberScore(values, role(weight, group, reads)))
     for atom, values in _owned_norms(problem, power).items():
         found[atom].append(MemberScore(values, "consumer"))
+    for scores in found.values():
+        scores.sort(key=lambda m: m.role != "producer")
     return found
 
 

@@ -2,12 +2,13 @@
 
 `follows` says whether a recipe is the paper's method; the others are adapted, mostly because the paper cuts
 other structures, scores with gradients, or ranks in another way. What is not stated in a paper is stated
-here.
+here. docs/recipes.md has the whole list, and what is not offered.
 """
 
 from __future__ import annotations
 
 from graphprune.passes import Recipe
+from graphprune_passes.recipes import activations, surgeon, weights
 
 RECIPES = (
     Recipe(
@@ -20,4 +21,7 @@ RECIPES = (
         "Fang et al., DepGraph, CVPR 2023, with the same share for every group", False,
         "weights only, nothing repaired: fast, and a start for fine-tuning",
     ),
+    *weights.RECIPES,
+    *activations.RECIPES,
+    *surgeon.RECIPES,
 )  # fmt: skip

@@ -1,0 +1,65 @@
+"""Recipes that score by the size or the variance of activations."""
+
+from __future__ import annotations
+
+from graphprune.passes import Recipe
+
+HEADS_AND_FFN = ("heads", "kv-groups", "neurons")
+
+RECIPES = (
+    Recipe(
+        "wanda-sp", "wanda", "consumers", "none", "uniform", "none",
+        "Sun et al., Wanda, ICLR 2024, structured as in An et al., FLAP, AAAI 2024", True,
+        "weights times activations at the readers, the same share everywhere", HEADS_AND_FFN,
+    ),
+    Recipe(
+        "flap", "flap-wifv", "consumers", "zscore", "global", "bias",
+        "An et al., FLAP, AAAI 2024", True,
+        "fluctuation times weights, standardised, one ranking; the mean of what goes moves into biases",
+        HEADS_AND_FFN,
+    ),
+    Recipe(
+        "vbp", "act-var", "consumers", "none", "global", "bias",
+        "Berisha et al., Variance-Based Pruning, ICCV 2025", True,
+        "neurons of least variance, one ranking as it is; means move into biases (no fine-tuning here)",
+        ("neurons",),
+    ),
+    Recipe(
+        "ob2c", "act-var", "consumers", "mean", "global", "refit-c",
+        "OB2C / DVBP, arXiv 2608.17657", False,
+        "least variance, readers refitted with covariance and bias; divided by the mean of the group first",
+    ),
+    Recipe(
+        "cfsp", "act-norm", "consumers", "none", "cfsp-sigmoid", "none",
+        "Wang et al., CFSP, COLING 2025", False,
+        "neurons of small activation; blocks that change little lose more, on a scale of our own",
+        ("neurons",),
+    ),
+    Recipe(
+        "chip", "chip", "mean", "mean", "global", "none",
+        "Sui et al., CHIP, NeurIPS 2021", True,
+        "feature maps that the others can tell, by nuclear norms, one ranking", ("channels",),
+    ),
+    Recipe(
+        "beta-rank", "beta-rank", "first", "minmax", "uniform", "none",
+        "Beta-Rank: A Robust Convolutional Filter Pruning Method, 2023", False,
+        "filters that keep samples apart; the same share everywhere in place of rates set by hand", ("channels",),
+    ),
+    Recipe(
+        "minitron", "minitron", "consumers", "none", "uniform", "none",
+        "Muralidharan et al., Minitron, NeurIPS 2024", False,
+        "heads and neurons of small mean activation; no search for an architecture and no distillation",
+        HEADS_AND_FFN,
+    ),
+    Recipe(
+        "uniql", "leverage", "consumers", "none", "softmax", "none",
+        "UniQL, 2025", False,
+        "neurons that others can tell, by leverage; blocks that change little lose more; neurons part only",
+        ("neurons",),
+    ),
+    Recipe(
+        "modegpt", "leverage", "consumers", "none", "softmax", "refit-m",
+        "Lin et al., MoDeGPT, ICLR 2025", False,
+        "as uniql, and readers are refitted (Nystrom); neurons part only", ("neurons",),
+    ),
+)  # fmt: skip

@@ -1,0 +1,62 @@
+"""Recipes of the Optimal Brain Surgeon family: score and repair by least squares on the readers."""
+
+from __future__ import annotations
+
+from graphprune.passes import Recipe
+
+HEADS_AND_FFN = ("heads", "kv-groups", "neurons")
+SPA = "Wang et al., Structurally Prune Anything (OBSPA), 2024"
+
+RECIPES = (
+    Recipe(
+        "obspa-id", "obs-second", "sum", "mean", "global", "refit-m-bn", SPA, True,
+        "OBS at every reader, one ranking, block update, batch normalisation again; inputs of the training set",
+    ),
+    Recipe(
+        "obspa-ood", "obs-second", "sum", "mean", "global", "refit-m-bn", SPA, True,
+        "the same parts as obspa-id, for inputs of another data set",
+    ),
+    Recipe(
+        "obspa-free", "obs-second", "sum", "mean", "global", "refit-m", SPA, True,
+        "the same on made-up inputs, whatever inputs are given; batch normalisation stays", noise="only:uniform",
+    ),
+    Recipe(
+        "obs-diff", "obs-diag", "rank-fusion", "none", "uniform", "refit-m",
+        "OBS-Diff: Accurate Pruning for Diffusion Models in One-Shot, 2025", False,
+        "OBS costs, ranks of several readers added up, block update; one round, no weights for time steps",
+        HEADS_AND_FFN,
+    ),
+    Recipe(
+        "ziplm", "obs-second", "sum", "none", "dp-levels", "refit-m",
+        "Kurtic et al., ZipLM, NeurIPS 2023", False,
+        "one unit at a time, levels by dynamic programming on counted costs in place of measured latency",
+        ("heads", "kv-groups", "neurons", "channels"),
+    ),
+    Recipe(
+        "tyr", "tyr", "consumers", "none", "uniform", "refit-m",
+        "Li et al., Tyr-the-Pruner, NeurIPS 2025", False,
+        "its local pruning: second and first order in rounds, refit; without the search over supernets",
+        HEADS_AND_FFN,
+    ),
+    Recipe(
+        "osscar", "obs-second", "sum", "none", "uniform", "refit-m",
+        "Meng et al., OSSCAR, ICML 2024", False,
+        "least quadratic loss at the readers, refit; without the local search afterwards",
+        ("heads", "kv-groups", "neurons", "channels"),
+    ),
+    Recipe(
+        "comp", "obs-diag", "consumers", "none", "uniform", "scale",
+        "COMP: Lightweight Post-Training Structured Pruning, 2025", False,
+        "neurons part: our reading of its condition score, then factors by least squares; no layers dropped",
+        ("neurons",),
+    ),
+    Recipe(
+        "gp-best", "obs", "sum", "sensitivity", "dp-levels", "refit",
+        "ours: as auto, widths by dynamic programming", True,
+        "OBS scores, measured sensitivity, dynamic programming, refit to the original",
+    ),
+    Recipe(
+        "gp-free", "obs", "sum", "mean", "global-isomorphic", "refit-c", "ours", True,
+        "the best without data: OBS on made-up inputs, like against like, refit", noise="only:auto",
+    ),
+)  # fmt: skip
