@@ -1,9 +1,9 @@
 """How much the residual block around a group changes its input; shared by layer-wise allocations.
 
-Our reading of "block": from an operator that reads the group the result is followed through additions of constants and
-operators that change one element at a time, up to the Add that puts it back on the residual stream. The other operand of
-that Add is the input of the block, its result the output. A group without such an Add gets the mean of the
-others, so that it loses the average share.
+Our reading of "block": from an operator that reads the group the result is followed through additions of
+constants and operators that change one element at a time, up to the Add that puts it back on the residual
+stream. The other operand of that Add is the input of the block, its result the output. A group without
+such an Add gets the mean of the others, so that it loses the average share.
 """
 
 from __future__ import annotations

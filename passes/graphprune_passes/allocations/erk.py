@@ -1,9 +1,9 @@
 """ERK: small layers stay dense, large ones give more.
 
-The density of a weight is `eps * (sum of its sizes) / (product of its sizes)`, at most 1; eps is raised until the
-weights together have what the share leaves. Densities become widths as in `layers.py`. Source: Evci et al.,
-"RigL", ICML 2020 (Erdos-Renyi kernel), with random masks in Liu et al., "The Unreasonable Effectiveness of Random
-Pruning", ICLR 2022. Adapted: their weights are sparse, ours are thinner.
+The density of a weight is `eps * (sum of its sizes) / (product of its sizes)`, at most 1; eps is raised
+until the weights together have what the share leaves. Densities become widths as in `layers.py`. Source:
+Evci et al., "RigL", ICML 2020 (Erdos-Renyi kernel), with random masks in Liu et al., "The Unreasonable
+Effectiveness of Random Pruning", ICLR 2022. Adapted: their weights are sparse, ours are thinner.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Shared by the allocations that think in layers: densities of weights become widths of groups.
 
-A weight whose axes have the groups g keeps the share `prod r_g` of its elements. So widths follow from densities p by
-least squares in logarithms, `min sum a_l (sum_g log r_g - log p_l)^2` with every r at most 1: a non-negative problem
-in -log r. Weights that share a group share its width.
+A weight whose axes have the groups g keeps the share `prod r_g` of its elements. So widths follow from
+densities p by least squares in logarithms, `min sum a_l (sum_g log r_g - log p_l)^2` with every r at most
+1: a non-negative problem in -log r. Weights that share a group share its width.
 """
 
 from __future__ import annotations

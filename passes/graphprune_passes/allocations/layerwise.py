@@ -1,21 +1,23 @@
-"""Allocations by the importance of whole layers: CFSP's sigmoid, Adapt-Pruner's line, MoDeGPT's softmax, PQ index.
+"""Allocations by the importance of whole layers: sigmoid, line and softmax of blocks, and the PQ index.
 
-The first three look at the residual block around each group (see `blocks.py`), the last at the scores of the group.
-With I the importance of the groups and s the share that is asked for:
+The first three look at the residual block around each group (see `blocks.py`), the last at the scores of
+the group. With I the importance of the groups and s the share that is asked for:
 
     cfsp-sigmoid  keep = (1 - s) u / mean u, u = sigmoid(z-score of I); where some would keep more than all,
-                  deviations from the mean shrink as in CFSP's code. I is the angle between input and output,
-                  divided by pi (Wang et al., COLING 2025). Adapted: its scale of 1e4 goes with its number of
-                  tokens, ours is the deviation of I.
-    adapt-linear  lose s - s (1 - s) I; I = -cosine, centred and divided by its largest size (Adapt-Pruner). The
-                  paper's 50 steps with A = 0.02 and training in between add up to a slope of 1; the factor 1 - s
-                  is ours, so that nothing is lost at s = 0 and everything at s = 1. Adapted.
-    softmax       lose s L softmax(-I / eps) with I = 1 - cosine, eps = 0.1 (MoDeGPT, Lin et al., ICLR 2025).
-                  Adapted: what a group cannot lose any more the others lose, instead of a clamp at 0.85.
-    pqi           lose in proportion to 1 - m / d, with m = d (1 - I_pq)^(pq / (q - p)) the number of slots that the
-                  PQ index I_pq = 1 - d^(1/q - 1/p) |v|_p / |v|_q of the scores v asks for; p = 0.5, q = 1 (Diao et
-                  al., "Pruning Deep Neural Networks from a Sparsity Perspective", ICLR 2023). Adapted: gamma follows
-                  from the share; no training between steps.
+                  deviations from the mean shrink as in CFSP's code. I is the angle between input and
+                  output, divided by pi (Wang et al., COLING 2025). Adapted: its scale of 1e4 goes with
+                  its number of tokens, ours is the deviation of I.
+    adapt-linear  lose s - s (1 - s) I; I = -cosine, centred and divided by its largest size
+                  (Adapt-Pruner). The paper's 50 steps with A = 0.02 and training in between add up to a
+                  slope of 1; the factor 1 - s is ours, so that nothing is lost at s = 0 and everything at
+                  s = 1. Adapted.
+    softmax       lose s L softmax(-I / eps) with I = 1 - cosine, eps = 0.1 (MoDeGPT, Lin et al., ICLR
+                  2025). Adapted: what a group cannot lose any more the others lose, instead of a clamp at
+                  0.85.
+    pqi           lose in proportion to 1 - m / d, with m = d (1 - I_pq)^(pq / (q - p)) the number of
+                  slots that the PQ index I_pq = 1 - d^(1/q - 1/p) |v|_p / |v|_q of the scores v asks for;
+                  p = 0.5, q = 1 (Diao et al., "Pruning Deep Neural Networks from a Sparsity Perspective",
+                  ICLR 2023). Adapted: gamma follows from the share; no training between steps.
 """
 
 from __future__ import annotations

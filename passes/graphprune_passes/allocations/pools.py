@@ -2,8 +2,8 @@
 
 Each pool loses the same share of its slots, worst first, as in `global`. Two groups are alike
 
-    global-isomorphic  if they have the same kind and their members belong to the same operators at the same axes
-                       (Fang et al., "Isomorphic Pruning for Vision Models", ECCV 2024)
+    global-isomorphic  if they have the same kind and their members belong to the same operators at the
+                       same axes (Fang et al., "Isomorphic Pruning for Vision Models", ECCV 2024)
     global-type        if they have the same kind: heads against heads, neurons against neurons
 """
 

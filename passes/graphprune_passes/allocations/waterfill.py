@@ -1,10 +1,10 @@
 """Water-filling: every layer gets the same budget, unless it needs less.
 
-The expected flow through a randomly masked network grows with the product of the densities p of its layers. To
-maximise `sum log p_l` under `sum a_l p_l <= B`, `p_l <= 1` means `p_l = min(1, t / a_l)`, where a_l is what the layer
-costs: multiply-adds, or parameters where the target speaks of parameters or bytes. Densities become widths as in
-`layers.py`. Source: "PreCropping" ("Structured Pruning is All You Need for Pruning CNNs at Initialization"); the
-closed form is derived here, hence adapted.
+The expected flow through a randomly masked network grows with the product of the densities p of its
+layers. To maximise `sum log p_l` under `sum a_l p_l <= B`, `p_l <= 1` means `p_l = min(1, t / a_l)`,
+where a_l is what the layer costs: multiply-adds, or parameters where the target speaks of parameters or
+bytes. Densities become widths as in `layers.py`. Source: "PreCropping" ("Structured Pruning is All You
+Need for Pruning CNNs at Initialization"); the closed form is derived here, hence adapted.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Batch normalisation once more: mean and variance of what reaches it now that slots are gone.
 
-The masked network runs stage by stage; each BatchNormalization gets the mean and the variance of its input before
-what follows runs. Used after pruning by OBSPA, CrAM and others. Normalisations that an exporter has folded
-into a convolution are gone and cannot be estimated again; those in training mode, and those that share their
-statistics with others, are left alone. On made-up inputs this does harm, because the statistics are theirs.
+The masked network runs stage by stage; each BatchNormalization gets the mean and the variance of its
+input before what follows runs. Used after pruning by OBSPA, CrAM and others. Normalisations that an
+exporter has folded into a convolution are gone and cannot be estimated again; those in training mode, and
+those that share their statistics with others, are left alone. On made-up inputs this does harm, because
+the statistics are theirs.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Merging: what a removed unit did is done by the remaining one that is most like it. No data are looked at.
 
 If the incoming weights and the bias of unit r are a factor f > 0 times those of unit k, then so are their
-activations, as long as the activation function is linear along rays (ReLU), and adding f times the outgoing
-weights of r to those of k makes up for r exactly. So each removed unit is given to the kept one with the largest
-cosine between incoming weights, with f the projection of one on the other; units that point away from all kept ones
-are dropped. Source: Srinivas and Babu, "Data-free Parameter Pruning for Deep Neural Networks", BMVC 2015; Intra-Fusion
-(Theus et al., 2024) spreads a unit over several by optimal transport instead. Only channels and neurons are merged:
-heads and what is normalised are not linear in their weights. A single batch normalisation behind the weight is taken
-into account.
+activations, as long as the activation function is linear along rays (ReLU), and adding f times the
+outgoing weights of r to those of k makes up for r exactly. So each removed unit is given to the kept one
+with the largest cosine between incoming weights, with f the projection of one on the other; units that
+point away from all kept ones are dropped. Source: Srinivas and Babu, "Data-free Parameter Pruning for
+Deep Neural Networks", BMVC 2015; Intra-Fusion (Theus et al., 2024) spreads a unit over several by optimal
+transport instead. Only channels and neurons are merged: heads and what is normalised are not linear in
+their weights. A single batch normalisation behind the weight is taken into account.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def merge(problem: CompensationProblem) -> Repair:
 
 
 def pairs(rows: Floats, kept: NDArray[np.bool_]) -> tuple[Ints, Floats]:
-    """For each unit the kept unit most like it (-1 for none, and for kept ones), and the factor between them."""
+    """For each unit the kept unit most like it, -1 for none and for kept ones, and the factor."""
     kept = kept.reshape(-1)
     sizes = np.maximum(np.linalg.norm(rows, axis=1), 1e-30)
     cosines = (rows @ rows.T) / np.outer(sizes, sizes)
@@ -70,12 +70,8 @@ def incoming(problem: ScoringProblem, group: Group, linear: Sequence[Linear]) ->
     bias = np.zeros(count_of(problem, group))
     for name in dict.fromkeys(m.weight for m in group.members):
         weight = problem.analysis.weights[name]
-        if (
-            weight.additive
-            and weight.real
-            and sum(s > 1 for s in weight.shape) <= 1
-            and not _is_norm(problem.analysis, name)
-        ):
+        bias_like = weight.additive and weight.real and sum(s > 1 for s in weight.shape) <= 1
+        if bias_like and not _is_norm(problem.analysis, name):
             bias += _vector(problem, group, name)
     norms = [
         n
@@ -97,7 +93,8 @@ def _vector(problem: ScoringProblem, group: Group, name: str) -> Floats:
     )
     values: NDArray[Any] = problem.weight_array(name)
     mine = units >= 0
-    return np.bincount(units[mine], values[mine].astype(np.float64), count_of(problem, group))
+    total = np.bincount(units[mine], values[mine].astype(np.float64), count_of(problem, group))
+    return np.asarray(total, np.float64)
 
 
 def _is_norm(analysis: Analysis, name: str) -> bool:

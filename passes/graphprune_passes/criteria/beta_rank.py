@@ -1,9 +1,10 @@
 """Beta-Rank: the size of a filter times how much it makes of the differences between samples.
 
-`mean |f_k| * mean_positions( std_samples(out_k) / std(in) )`, where in is the patch the filter sees at a position,
-over all samples of the first batch. Source: "Beta-Rank: A Robust Convolutional Filter Pruning Method for Imbalanced
-Medical Image Analysis" (its code). Adapted: at most 64 positions are looked at, and every linear operator that
-makes the units counts; a group that none makes is scored by its squared weights.
+`mean |f_k| * mean_positions( std_samples(out_k) / std(in) )`, where in is the patch the filter sees at a
+position, over all samples of the first batch. Source: "Beta-Rank: A Robust Convolutional Filter Pruning
+Method for Imbalanced Medical Image Analysis" (its code). Adapted: at most 64 positions are looked at, and
+every linear operator that makes the units counts; a group that none makes is scored by its squared
+weights.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def _makers(problem: ScoringProblem, group: Group) -> list[tuple[Linear, Ints]]:
 
 
 def amplification(item: Linear, x: np.ndarray, y: np.ndarray) -> Floats | None:
-    """Mean over positions of the ratio of deviations, `(blocks, outputs)`; None where positions do not match."""
+    """Mean ratio of deviations over positions, `(blocks, outputs)`; None where positions differ."""
     samples, rows = x.shape[0], item.layout.count(x, item.shape)
     if rows % samples or samples < 2:
         return None
@@ -78,5 +79,5 @@ def _member(
     matrix = item.layout.matrix(item.view(problem.weight_array(item.weight))).astype(np.float64)
     values = np.abs(matrix).mean(axis=2) * ratio
     mine = units >= 0
-    total = np.bincount(units[mine], values[mine], count_of(problem, group))
+    total = np.asarray(np.bincount(units[mine], values[mine], count_of(problem, group)), np.float64)
     return MemberScore(total.reshape(problem.shape_of(group)), "producer")

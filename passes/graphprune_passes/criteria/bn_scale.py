@@ -1,9 +1,9 @@
 """Scale of batch normalisation: a channel that is scaled by next to nothing says next to nothing.
 
-The score is |gamma| of every BatchNormalization the slots go through. Source: Liu et al., "Network Slimming", ICCV
-2017, which trains with an L1 penalty on gamma first; without that the ranking is weaker. Adapted: a group without
-batch normalisation is scored by the root mean square of the rows that make its slots, which is where exporters
-leave gamma when they fold the normalisation into the convolution.
+The score is |gamma| of every BatchNormalization the slots go through. Source: Liu et al., "Network
+Slimming", ICCV 2017, which trains with an L1 penalty on gamma first; without that the ranking is weaker.
+Adapted: a group without batch normalisation is scored by the root mean square of the rows that make its
+slots, which is where exporters leave gamma when they fold the normalisation into the convolution.
 """
 
 from __future__ import annotations

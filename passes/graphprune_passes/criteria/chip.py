@@ -1,10 +1,11 @@
 """CHIP: how much a feature map adds to what the others say, by nuclear norms.
 
-`CI_j = ||A||_* - ||A without map j||_*` for the maps A (channels by positions) of a sample, averaged over samples.
-Source: Sui et al., "CHIP: CHannel Independence-based Pruning", NeurIPS 2021; 5 batches there. Norms come from the
-eigenvalues of the smaller Gram matrix, on a few samples of each batch. Adapted: where there are no positions, as
-in front of a Gemm, the samples of the batch take their place; heads lose all their columns at once. A group whose
-readers' inputs have no axis of its own is scored by its squared weights.
+`CI_j = ||A||_* - ||A without map j||_*` for the maps A (channels by positions) of a sample, averaged over
+samples. Source: Sui et al., "CHIP: CHannel Independence-based Pruning", NeurIPS 2021; 5 batches there.
+Norms come from the eigenvalues of the smaller Gram matrix, on a few samples of each batch. Adapted: where
+there are no positions, as in front of a Gemm, the samples of the batch take their place; heads lose all
+their columns at once. A group whose readers' inputs have no axis of its own is scored by its squared
+weights.
 """
 
 from __future__ import annotations

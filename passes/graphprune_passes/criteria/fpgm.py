@@ -1,8 +1,8 @@
 """FPGM: units whose weights lie near those of the others can be replaced by them.
 
-The score of a unit is the sum of its distances to all units, `sum_i ||W_j - W_i||_2`, over the rows of the weight
-that makes them; the smallest lie nearest to the geometric median. Source: He et al., "Filter Pruning via Geometric
-Median", CVPR 2019. Adapted: any weight with rows counts, not only filters.
+The score of a unit is the sum of its distances to all units, `sum_i ||W_j - W_i||_2`, over the rows of
+the weight that makes them; the smallest lie nearest to the geometric median. Source: He et al., "Filter
+Pruning via Geometric Median", CVPR 2019. Adapted: any weight with rows counts, not only filters.
 """
 
 from __future__ import annotations

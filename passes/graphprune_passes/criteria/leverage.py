@@ -1,7 +1,8 @@
 """Ridge leverage: how little of an activation the others could tell.
 
-`diag(M (M + l 1)^-1)` of the second moment M of what a reader gets; columns of a unit are added up. Source: MoDeGPT
-(Lin et al., ICLR 2025) and UniQL. Adapted: l is 1e-4 of the mean of the diagonal instead of 1e-4.
+`diag(M (M + l 1)^-1)` of the second moment M of what a reader gets; columns of a unit are added up.
+Source: MoDeGPT (Lin et al., ICLR 2025) and UniQL. Adapted: l is 1e-4 of the mean of the diagonal instead
+of 1e-4.
 """
 
 from __future__ import annotations

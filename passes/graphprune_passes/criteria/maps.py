@@ -15,7 +15,7 @@ Maps = NDArray[np.float64]
 
 
 def tensors_read(problem: ScoringProblem) -> dict[int, list[tuple[str, int, Ints]]]:
-    """For every group the tensors its readers get: name, the axis of the units, the unit at each place of it."""
+    """For every group the tensors its readers get: name, axis of the units, unit at each place of it."""
     found: dict[int, list[tuple[str, int, Ints]]] = {}
     for atom, items in items_reading(problem).items():
         group = problem.analysis.by_atom[atom]

@@ -1,9 +1,9 @@
 """Minitron's aggregated activations: mean over positions, Euclidean norm over samples.
 
-`sqrt(sum_samples (mean_positions |h_j|)^2)` of what readers get, and for units of several columns (heads) the
-Euclidean norm over them. Source: Muralidharan et al., "Compact Language Models via Pruning and Knowledge
-Distillation", NeurIPS 2024. Its distillation afterwards is not here. A group whose readers' inputs have no axis of
-its own is scored by its squared weights.
+`sqrt(sum_samples (mean_positions |h_j|)^2)` of what readers get, and for units of several columns (heads)
+the Euclidean norm over them. Source: Muralidharan et al., "Compact Language Models via Pruning and
+Knowledge Distillation", NeurIPS 2024. Its distillation afterwards is not here. A group whose readers'
+inputs have no axis of its own is scored by its squared weights.
 """
 
 from __future__ import annotations

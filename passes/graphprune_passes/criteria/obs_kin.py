@@ -1,10 +1,10 @@
 """Two relatives of the OBS score.
 
-obs-second   units leave one after the other as in `obs`, with the second moment M instead of the covariance:
-             for readers whose bias must stay (Hassibi and Stork, 1993; OBC; ZipLM; OBSPA of SPA)
-obs-diag     the cost of removing each unit by itself, `tr(W_S ([M^-1]_SS)^-1 W_S^T)`, relative to
-             `tr(W M W^T)`; one inverse for each reader, nothing is updated in between (OBS-Diff's first round;
-             our reading of the "matrix condition" of COMP, which is not published)
+obs-second  units leave one after the other as in `obs`, with the second moment M instead of the
+            covariance: for readers whose bias must stay (Hassibi and Stork, 1993; OBC; ZipLM; OBSPA)
+obs-diag    the cost of removing each unit by itself, `tr(W_S ([M^-1]_SS)^-1 W_S^T)`, relative to
+            `tr(W M W^T)`; one inverse for each reader, nothing is updated in between (the first round of
+            OBS-Diff; our reading of the "matrix condition" of COMP, which is not published)
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _relative(blocks: list[Reader], count: int) -> Floats:
 def damped_inverse(second: Floats, damping: float = DAMPING) -> Floats:
     """Inverse of a moment with a share of its mean diagonal added."""
     ridge = max(damping * float(np.trace(second)) / len(second), 1e-12)
-    return np.linalg.inv(second + ridge * np.eye(len(second)))
+    return np.asarray(np.linalg.inv(second + ridge * np.eye(len(second))), np.float64)
 
 
 def removal_costs(reader: Reader, inverse: Floats, count: int) -> Floats:

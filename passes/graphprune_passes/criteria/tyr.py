@@ -1,13 +1,13 @@
-"""Second and first order together: what the error of a reader gains when a unit goes now, after others have gone.
+"""Second and first order together: what a reader's error gains when a unit goes after others have gone.
 
 With `L(W) = 1/2 tr(W H W^T) - tr(W G^T)`, G = W0 H, a unit with the columns S scores
 
     1/2 tr(W_S ([H^-1]_SS)^-1 W_S^T) + tr(W_S G_S^T)
 
-The lowest leave in rounds, W and H^-1 being updated after each. Source: Li et al., "Tyr-the-Pruner", NeurIPS 2025,
-its local pruning: 16 rounds (heads: one). Its search over supernets is not here. Adapted: scores are divided by
-`tr(W0 H W0^T)` so that readers compare, added up over readers, made to rise from round to round, and shifted to
-start at zero.
+The lowest leave in rounds, W and H^-1 being updated after each. Source: Li et al., "Tyr-the-Pruner",
+NeurIPS 2025, its local pruning: 16 rounds (heads: one). Its search over supernets is not here. Adapted:
+scores are divided by `tr(W0 H W0^T)` so that readers compare, added up over readers, made to rise from
+round to round, and shifted to start at zero.
 """
 
 from __future__ import annotations

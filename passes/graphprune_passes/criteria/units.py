@@ -1,7 +1,7 @@
 """Which rows of weights make the units of a group, and which columns read them; shared by the criteria.
 
-A unit is a slot, or, where a group keeps other slots for each outer one, a pair of both; units are numbered like
-the scores of the group laid out flat.
+A unit is a slot, or, where a group keeps other slots for each outer one, a pair of both; units are
+numbered like the scores of the group laid out flat.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 
 
 def unit_numbers(dims: Sequence[Dim], analysis: Analysis, group: Group) -> Ints:
-    """The unit at every place of a tensor with these axes, as something that stretches over it; -1 for none."""
+    """The unit at each place of a tensor with these axes, stretching over it; -1 for none."""
     units = _along(dims, group.atom)
     stride = group.size
     for outer in reversed(group.outer):
@@ -114,7 +114,7 @@ class Reader:
     def total(self, columns: Floats, count: int) -> Floats:
         """Sum over the columns of each unit."""
         mine = self.units >= 0
-        return np.bincount(self.units[mine], columns[mine], count)
+        return np.asarray(np.bincount(self.units[mine], columns[mine], count), np.float64)
 
 
 def items_reading(problem: ScoringProblem) -> dict[int, list[tuple[Linear, Ints]]]:

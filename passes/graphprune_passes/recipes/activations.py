@@ -43,7 +43,8 @@ RECIPES = (
     Recipe(
         "beta-rank", "beta-rank", "first", "minmax", "uniform", "none",
         "Beta-Rank: A Robust Convolutional Filter Pruning Method, 2023", False,
-        "filters that keep samples apart; the same share everywhere in place of rates set by hand", ("channels",),
+        "filters that keep samples apart; the same share everywhere in place of rates set by hand",
+        ("channels",),
     ),
     Recipe(
         "minitron", "minitron", "consumers", "none", "uniform", "none",

@@ -10,7 +10,7 @@ SPA = "Wang et al., Structurally Prune Anything (OBSPA), 2024"
 RECIPES = (
     Recipe(
         "obspa-id", "obs-second", "sum", "mean", "global", "refit-m-bn", SPA, True,
-        "OBS at every reader, one ranking, block update, batch normalisation again; inputs of the training set",
+        "OBS at every reader, one ranking, block update, batch normalisation again; on training inputs",
     ),
     Recipe(
         "obspa-ood", "obs-second", "sum", "mean", "global", "refit-m-bn", SPA, True,
@@ -18,7 +18,8 @@ RECIPES = (
     ),
     Recipe(
         "obspa-free", "obs-second", "sum", "mean", "global", "refit-m", SPA, True,
-        "the same on made-up inputs, whatever inputs are given; batch normalisation stays", noise="only:uniform",
+        "the same on made-up inputs, whatever inputs are given; batch normalisation stays",
+        noise="only:uniform",
     ),
     Recipe(
         "obs-diff", "obs-diag", "rank-fusion", "none", "uniform", "refit-m",

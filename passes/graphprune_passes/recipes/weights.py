@@ -60,7 +60,7 @@ RECIPES = (
     Recipe(
         "precrop", "l1", "first", "none", "waterfill", "none",
         "Structured Pruning is All You Need for Pruning CNNs at Initialization (PreCropping), 2022", False,
-        "every layer gets the same budget unless it needs less; of a trained network, which keeps its largest",
+        "every layer gets the same budget unless it needs less; of a trained network",
         ("channels", "neurons"),
     ),
     Recipe(

@@ -1,8 +1,8 @@
-"""A package of somebody else's that offers a criterion."""
+"""A package of somebody else's that offers a criterion, and a recipe that uses it."""
 
 import numpy as np
 
-from graphprune.passes import Pass, Scores, ScoringProblem
+from graphprune.passes import Pass, Recipe, Scores, ScoringProblem
 
 
 def first_slots(problem: ScoringProblem) -> Scores:
@@ -13,3 +13,17 @@ def first_slots(problem: ScoringProblem) -> Scores:
 
 
 PASSES = (Pass("criterion", "first-slots", first_slots, "the first slots matter most"),)
+
+RECIPES = (
+    Recipe(
+        name="firsts",
+        criterion="first-slots",
+        reducer="mean",
+        normaliser="none",
+        allocation="uniform",
+        compensation="none",
+        paper="nobody's",
+        follows=True,
+        summary="keeps the first slots of every group",
+    ),
+)

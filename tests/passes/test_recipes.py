@@ -1,0 +1,59 @@
+"""Every recipe meets a target on a small net, verified against the masked original, or says why not."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+import graphprune
+from graphprune.decide.candidates import STRUCTURES
+from graphprune.errors import ModelError, TargetError
+from graphprune.passes import all_recipes, find_pass, find_recipe
+from tests.passes.nets import net, samples
+
+
+RECIPES = sorted(name for _, name in all_recipes())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_what_it_says(name: str) -> None:
+    recipe = find_recipe(name)
+    for kind, part in recipe.parts:
+        find_pass(kind, part)
+    assert recipe.paper
+    assert recipe.summary
+    assert set(recipe.structures or ()) <= set(STRUCTURES)
+    assert recipe.noise.removeprefix("only:") in ("auto", "normal", "uniform", "images")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_meets_a_target(name: str) -> None:
+    met, refused = 0, []
+    for kind in ("mlp", "gated", "cnn"):
+        try:
+            result = graphprune.prune(net(kind), target="macs=0.6", recipe=name, calib={"x": samples(kind)})
+        except (ModelError, TargetError) as error:
+            refused.append(str(error))
+            continue
+        met += 1
+        report = result.report
+        assert report["equivalence"]["status"] == "equal"
+        assert report["after"]["macs"] <= 0.6 * report["before"]["macs"]
+        onnx.checker.check_model(result.model)
+    assert met
+    assert all("nothing to prune" in r or "cannot be reached" in r for r in refused)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_gives_the_same_again(name: str) -> None:
+    kind = "cnn" if find_recipe(name).structures == ("channels",) else "mlp"
+    given = {"target": "params=0.6", "recipe": name, "calib": {"x": samples(kind)}, "verify": False}
+    first, again = (graphprune.prune(net(kind), **given) for _ in range(2))  # type: ignore[arg-type]
+    assert first.plan.groups == again.plan.groups
+    for a, b in zip(first.model.graph.initializer, again.model.graph.initializer, strict=True):
+        assert np.array_equal(onnx.numpy_helper.to_array(a), onnx.numpy_helper.to_array(b))
+
+
+def test_the_recipes_every_list_names() -> None:
+    assert {"auto", "plain", "random", "l1", "depgraph", "flap", "obspa-id", "obspa-free"} <= set(RECIPES)
