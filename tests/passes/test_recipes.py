@@ -12,7 +12,6 @@ from graphprune.errors import ModelError, TargetError
 from graphprune.passes import all_recipes, find_pass, find_recipe
 from tests.passes.nets import net, samples
 
-
 RECIPES = sorted(name for _, name in all_recipes())
 
 
