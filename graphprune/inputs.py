@@ -17,6 +17,7 @@ from graphprune.calibrate import Calibration, load_calibration
 from graphprune.dims import Keeps
 from graphprune.errors import ModelError
 from graphprune.passes import CompensationProblem, Repair, find_pass
+from graphprune.rules.effects import Alternatives, Lookup
 from graphprune.statistics import Statistics, find_linear, open_biases
 
 _JUDGED_FROM = 64  # with fewer samples all are needed for the repair
@@ -145,6 +146,14 @@ def prepare_inputs(
             f"the model does not run on the calibration inputs ({calibration.source}): {error}"
         ) from None
     return Inputs(calibration, opened, ready, names, statistics, judges, judged_on)
+
+
+def chosen_by_data(analysis: Analysis, keeps: Keeps) -> str:
+    """The kinds of cut groups that data choose from, such as experts; zero weights do not stand for those."""
+    atoms = {
+        a for e in analysis.effects if isinstance(e, Alternatives | Lookup) for a in e.dim.atoms if a in keeps
+    }
+    return ", ".join(sorted({analysis.by_atom[a].kind for a in atoms if a in analysis.by_atom}))
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from graphprune.analysis.cost import CostModel
 from graphprune.compensate import with_weights
 from graphprune.decide import Candidates, Decision, Options, candidates_for, choose_parts, decide
 from graphprune.errors import ModelError, RuntimeMissingError, VerificationError
-from graphprune.inputs import Inputs, Wanted, prepare_inputs, single_threaded
+from graphprune.inputs import Inputs, Wanted, chosen_by_data, prepare_inputs, single_threaded
 from graphprune.load import Source, check_output, load, save
 from graphprune.normalise import normalise, reshare
 from graphprune.passes import Repair
@@ -186,6 +186,11 @@ def _repair(run: Run, compensation: str, seed: int, clock: _Clock) -> None:
     """Give the weights that remain new values."""
     inputs = run.inputs
     if inputs is None or not run.decision.keeps or compensation == "none":
+        return
+    if chosen := chosen_by_data(run.analysis, run.decision.keeps):
+        run.warnings.append(
+            f"nothing was repaired: {chosen} choose among what was cut, so other data reach the operators behind"
+        )
         return
     clock.start("repair")
     memory = run.settings.wanted.memory

@@ -33,6 +33,7 @@ from graphprune.statistics.stages import StageModel, Store, plan_stages, run_sta
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
+_ROUTED = "which rows reach it depends on the data"
 ROWS = 32768  # rows of each operator that are looked at, at least this many and eight for each column
 
 
@@ -222,6 +223,13 @@ class _Repairer:
             return
         fitted, shift = np.zeros(weight.shape), np.zeros(weight.shape[:2])
         loss = np.zeros(3)
+        if not state and not self._comparable(item):
+            self.result.operators.append(
+                Repaired(
+                    item.node, int(columns.size), int(columns.sum()), 0, 0.0, 0.0, float("inf"), _ROUTED
+                )
+            )
+            return
         moments = self._moments(item, weight, columns, rows)
         dampings = []
         for block, folds in enumerate(moments):
@@ -263,6 +271,13 @@ class _Repairer:
                 max(dampings, default=0.0),
                 note,
             )
+        )
+
+    def _comparable(self, item: Linear) -> bool:
+        """Whether the same rows reach the operator in both networks; where data choose them, they need not."""
+        return all(
+            self.original.get(item.input, k).shape == self._get(item.input, k, self.pruned).shape
+            for k in range(len(self.batches))
         )
 
     def _shift_bias(self, item: Linear, shift: Array) -> None:

@@ -79,8 +79,6 @@ class MatMulLayout(Layout):
         if blocks == 1:
             return x.reshape(1, -1, x.shape[-1])
         # Axes before the stacked ones are samples, the one after them are rows.
-        if x.ndim < 2 + len(lead) or x.shape[-2 - len(lead) : -2] != lead:
-            x = np.broadcast_to(x, (*lead, *x.shape[-2:]))
         x = x.reshape(-1, blocks, *x.shape[-2:]).transpose(1, 0, 2, 3)
         return x.reshape(blocks, -1, x.shape[-1])
 

@@ -143,7 +143,7 @@ class _Finder:
                 gain = float(node.attributes.get("alpha", 1.0))
                 plain = float(node.attributes.get("beta", 1.0)) == 1.0
                 yield from self._make(node, 0, 1, turned, 2 if plain else "", gain)
-            case "MatMul" if len(shapes.get(node.inputs[1], ())) >= 2 and shapes.get(node.inputs[0]):
+            case "MatMul" if _is_stacked(shapes.get(node.inputs[0], ()), shapes.get(node.inputs[1], ())):
                 yield from self._make(node, 0, 1, MatMulLayout(), "add")
             case "LSTM" | "GRU" | "RNN" if not node.attributes.get("layout"):
                 yield from self._make(node, 0, 1, RecurrentLayout(), 3)
@@ -228,6 +228,14 @@ class _Finder:
             else:
                 order = order.reshape(self.analysis.recording.shapes[node.outputs[0]])
         return name, order, ""
+
+
+def _is_stacked(x: tuple[int, ...], weight: tuple[int, ...]) -> bool:
+    """Whether a product has one matrix for each stack of rows: `(…, stacks, rows, in) x (stacks, in, out)`."""
+    stacks = weight[:-2]
+    if len(weight) < 2 or not x:
+        return False
+    return not stacks or (len(x) >= len(weight) and x[-2 - len(stacks) : -2] == stacks)
 
 
 def _conv(node: NodeFacts, rank: int) -> ConvLayout:
