@@ -60,6 +60,11 @@ STAGES = (
 )
 
 
+# From here on, inputs are not made up unasked: many minutes of work, or weights beyond memory.
+_LARGE_BYTES = 1_500_000_000
+_LARGE_MACS = 40_000_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What to do around the decision.
@@ -151,7 +156,7 @@ def run_pipeline(what: Any, options: Options, settings: Settings) -> Run:
     source, normal, analysis = _analysed(what, options.seed, settings, clock)
     structure = fingerprint(analysis.facts)
     overhead = max(0, source.size_bytes - CostModel(analysis).cost().weight_bytes)
-    parts = choose_parts(options, analysis.recording.method == "run")
+    parts = choose_parts(options, _obstacle(analysis, settings))
     inputs = None
     if parts.needs_inputs:
         _check_something_to_cut(analysis, candidates_for(analysis, options))
@@ -159,7 +164,12 @@ def run_pipeline(what: Any, options: Options, settings: Settings) -> Run:
         normal, analysis = inputs.model, inputs.analysis
     with single_threaded():
         decision = decide(
-            analysis, options, overhead, clock.start, None if inputs is None else inputs.statistics
+            analysis,
+            options,
+            overhead,
+            clock.start,
+            None if inputs is None else inputs.statistics,
+            parts,
         )
     _check_something_to_cut(analysis, decision.candidates)
     plan = make_plan(
@@ -173,6 +183,18 @@ def run_pipeline(what: Any, options: Options, settings: Settings) -> Run:
     run = Run(source, settings, normal, analysis, decision, plan, inputs=inputs)
     _repair(run, parts.compensation, options.seed, clock)
     return _carry_out(run, clock, options.seed)
+
+
+def _obstacle(analysis: Analysis, settings: Settings) -> str:
+    """Why the default recipe should not look at activations, or ""."""
+    if analysis.recording.method != "run":
+        return f"the model cannot be run ({analysis.recording.note})"
+    if settings.wanted.calibration is not None:
+        return ""
+    cost = CostModel(analysis).cost()
+    if cost.weight_bytes > _LARGE_BYTES or cost.macs > _LARGE_MACS:
+        return "running a model of this size on made-up inputs takes long; give --calib, or --recipe auto"
+    return ""
 
 
 def _prepared(
@@ -189,7 +211,7 @@ def _repair(run: Run, compensation: str, seed: int, clock: _Clock) -> None:
         return
     if chosen := chosen_by_data(run.analysis, run.decision.keeps):
         run.warnings.append(
-            f"nothing was repaired: {chosen} choose among what was cut, so other data reach the operators behind"
+            f"nothing was repaired: {chosen} are chosen by the data, so other rows reach the operators behind"
         )
         return
     clock.start("repair")

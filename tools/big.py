@@ -163,7 +163,7 @@ def _prune(path: Path, _: argparse.Namespace, verify: bool = False) -> dict[str,
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "pruned.onnx"
         settings = Settings(output=output, verify=verify, benchmark=False, progress=watch.start)
-        run = run_pipeline(path, Options(ratio=0.5), settings)
+        run = run_pipeline(path, Options(ratio=0.5, recipe="plain"), settings)
         files = {file.name: file.stat().st_size for file in Path(folder).glob("pruned.onnx*")}
     watch.stop()
     return {

@@ -84,7 +84,7 @@ def _worker(path: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "pruned.onnx"
         settings = Settings(output=output, benchmark=False, progress=marks.start)
-        run = run_pipeline(path, Options(ratio=0.5), settings)
+        run = run_pipeline(path, Options(ratio=0.5, recipe="plain"), settings)
     marks.start("end")
     return {"peaks": marks.peaks, "base": base, "weights": run.decision.before.weight_bytes}
 

@@ -67,7 +67,7 @@ def _spatial(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _images(shape: tuple[int, ...], axes: tuple[int, ...], random: np.random.Generator) -> Array:
-    """Images of zero mean and about unit variance: textures, flat shapes over them, or one thing on a flat ground."""
+    """Standardised images: textures, flat shapes over them, or one thing on a flat ground."""
     last = tuple(s for k, s in enumerate(shape) if k not in axes)
     sizes = (shape[axes[0]], shape[axes[1]])
     images = np.empty((*last, *sizes))
@@ -108,7 +108,11 @@ def _thing(image: Array, sizes: tuple[int, int], random: np.random.Generator) ->
     """One textured thing, about in the middle, on a flat ground."""
     y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in sizes), indexing="ij")
     reach = random.uniform(0.4, 0.9, 2)
-    inside = 1 - (np.abs(y) / reach[0]) ** random.uniform(1.5, 6) - (np.abs(x) / reach[1]) ** random.uniform(1.5, 6)
+    inside = (
+        1
+        - (np.abs(y) / reach[0]) ** random.uniform(1.5, 6)
+        - (np.abs(x) / reach[1]) ** random.uniform(1.5, 6)
+    )
     inside = inside + 0.4 * _smooth(sizes, random, 1.5)
     if random.random() < 0.6:  # most things are nearly the same left and right
         inside = (inside + inside[:, ::-1]) / 2

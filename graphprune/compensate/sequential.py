@@ -119,13 +119,15 @@ class _Repairer:
                 self.original.put(name, k, feeds[name])
         for number, stage in enumerate(stages):
             say(number, len(stages))
-            self._run(stage.nodes, stage.keeps, self.original, {})
             moved = self._moved(stage.nodes)
+            within = {o for n in stage.nodes for o in self.nodes[n].outputs}
+            beside = within & set(self.builder.inputs_of(moved)) - self.changed
+            self._run(stage.nodes, stage.keeps | beside, self.original, {})
             kept = frozenset(n for n in stage.keeps if n in self.changed)
             self._run(moved, kept, self.pruned, self._weights_of(moved))
             for item in by_stage.get(number, ()):
                 self._fit(item)
-            self.original.drop(stage.drops, len(self.batches))
+            self.original.drop(stage.drops | (beside - stage.keeps), len(self.batches))
             self.pruned.drop(stage.drops, len(self.batches))
         self.original.close()
         self.pruned.close()
@@ -225,9 +227,7 @@ class _Repairer:
         loss = np.zeros(3)
         if not state and not self._comparable(item):
             self.result.operators.append(
-                Repaired(
-                    item.node, int(columns.size), int(columns.sum()), 0, 0.0, 0.0, float("inf"), _ROUTED
-                )
+                Repaired(item.node, int(columns.size), int(columns.sum()), 0, 0.0, 0.0, float("inf"), _ROUTED)
             )
             return
         moments = self._moments(item, weight, columns, rows)
@@ -274,7 +274,7 @@ class _Repairer:
         )
 
     def _comparable(self, item: Linear) -> bool:
-        """Whether the same rows reach the operator in both networks; where data choose them, they need not."""
+        """Whether the same rows reach the operator in both networks, which data may choose."""
         return all(
             self.original.get(item.input, k).shape == self._get(item.input, k, self.pruned).shape
             for k in range(len(self.batches))

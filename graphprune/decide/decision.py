@@ -107,6 +107,7 @@ def decide(
     overhead_bytes: int = 0,
     say: Callable[[str], None] = lambda _: None,
     observed: Statistics | None = None,
+    parts: Parts | None = None,
 ) -> Decision:
     """Decide which slots to keep.
 
@@ -116,6 +117,7 @@ def decide(
         overhead_bytes: bytes of the file that are not weights, for size targets.
         say: told the name of each stage as it starts.
         observed: statistics of the activations, if there are calibration inputs.
+        parts: the passes that decide; by default those that options ask for.
 
     Raises:
         UsageError: a pattern or a pass that does not exist.
@@ -125,7 +127,7 @@ def decide(
     candidates = candidates_for(analysis, options)
     groups = candidates.groups
     own = _own_ratios(analysis, groups, options.ratios)
-    parts = choose_parts(options, observed is not None)
+    parts = parts or choose_parts(options, "" if observed else "there are no activations")
     scoring = ScoringProblem(analysis, groups, options.seed, observed)
     scores = parts.scores(scoring) if groups else {}
     say("allocate")

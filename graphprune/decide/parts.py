@@ -63,12 +63,12 @@ def _reduced(found: Mapping[int, Any], atom: int, shape: tuple[int, ...], reduce
     return reduce(members) if members else np.ones(shape)
 
 
-def choose_parts(options: Options, runs: bool = True) -> Parts:
+def choose_parts(options: Options, obstacle: str = "") -> Parts:
     """The passes that options ask for.
 
     Args:
         options: what was asked for.
-        runs: whether the model can be run, so that activations can be had.
+        obstacle: why activations cannot be had, or "".
 
     Raises:
         UsageError: an unknown recipe or pass.
@@ -76,9 +76,9 @@ def choose_parts(options: Options, runs: bool = True) -> Parts:
     named = {k: getattr(options, k) for k in _KINDS if getattr(options, k)}
     recipe = find_recipe(options.recipe or (PLAIN if named else AUTO))
     notes: tuple[str, ...] = ()
-    if recipe.needs == "inputs" and not runs and not options.recipe:
+    if recipe.needs == "inputs" and obstacle and not options.recipe:
         recipe = find_recipe(PLAIN)
-        notes = ("the model cannot be run, so slots are scored by their weights and nothing is repaired",)
+        notes = (f"slots are scored by their weights and nothing is repaired: {obstacle}",)
     parts: dict[str, str] = {**dict(recipe.parts), **named}
     if options.ratio is not None and recipe.name in (AUTO, PLAIN) and "allocation" not in named:
         parts["allocation"] = "uniform"  # a ratio says what every group loses

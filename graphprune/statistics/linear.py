@@ -231,7 +231,7 @@ class _Finder:
 
 
 def _is_stacked(x: tuple[int, ...], weight: tuple[int, ...]) -> bool:
-    """Whether a product has one matrix for each stack of rows: `(…, stacks, rows, in) x (stacks, in, out)`."""
+    """Whether each stack of rows has a matrix: `(…, stacks, rows, in) x (stacks, in, out)`."""
     stacks = weight[:-2]
     if len(weight) < 2 or not x:
         return False

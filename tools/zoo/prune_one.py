@@ -78,7 +78,7 @@ def prune_file(model: Path) -> dict[str, Any]:
     ):
         settings = Settings(output=Path(folder) / "pruned.onnx", benchmark=False, progress=watch.reached)
         try:
-            run = run_pipeline(model, Options(ratio=RATIO), settings)
+            run = run_pipeline(model, Options(ratio=RATIO, recipe="plain"), settings)
             record |= {"status": run.equivalence.status, **_from_run(run)}
         except GraphPruneError as error:
             record |= {"status": "refused", "error": f"{type(error).__name__}: {error}"[:ERROR_CHARS]}
