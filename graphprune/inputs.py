@@ -20,6 +20,7 @@ from graphprune.passes import CompensationProblem, Repair, find_pass
 from graphprune.rules.effects import Alternatives, Lookup
 from graphprune.statistics import Statistics, find_linear, open_biases
 
+ONLY = "only:"  # before a kind of made-up inputs: learn from nothing else
 _JUDGED_FROM = 64  # with fewer samples all are needed for the repair
 
 
@@ -32,20 +33,34 @@ class Wanted:
         samples: use at most this many of them.
         preprocessing: of pictures.
         memory: bytes of activations and statistics to hold.
+        noise: what to make up, see `Recipe.noise`.
     """
 
     calibration: Any = None
     samples: int | None = None
     preprocessing: str = ""
     memory: int = 4 << 30
+    noise: str = "auto"
 
     @property
     def as_data(self) -> dict[str, Any] | None:
         """As plain data for a plan; None if they cannot be named."""
-        if self.calibration is not None and not isinstance(self.calibration, str | os.PathLike):
+        given = None if self.only_made_up else self.calibration
+        if given is not None and not isinstance(given, str | os.PathLike):
             return None
-        name = None if self.calibration is None else os.fspath(self.calibration)
-        return {"calibration": name, "samples": self.samples, "preprocessing": self.preprocessing}
+        name = None if given is None else os.fspath(given)
+        found = {"calibration": name, "samples": self.samples, "preprocessing": self.preprocessing}
+        return found if self.noise == "auto" else {**found, "noise": self.noise}
+
+    @property
+    def only_made_up(self) -> bool:
+        """Whether inputs that are given only judge the result."""
+        return self.noise.startswith(ONLY)
+
+    @property
+    def made_up(self) -> str:
+        """What to make up, for `load_calibration`."""
+        return f"noise:{self.noise.removeprefix(ONLY)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +84,11 @@ class Inputs:
     statistics: Statistics
     judges: tuple[Mapping[str, NDArray[Any]], ...]
     judged_on: str
+
+    @property
+    def judges_made_up(self) -> bool:
+        """Whether there are no real inputs to judge the result on."""
+        return self.calibration.synthetic and self.judges[0] is self.calibration.batches[0]
 
     def repair(
         self, keeps: Keeps, compensation: str, memory: int, seed: int, say: Callable[[str], None]
@@ -98,7 +118,7 @@ class Inputs:
                 f"too few calibration inputs: {len(short)} operators were repaired on fewer rows than they "
                 f'keep columns (worst: "{worst.node}", {worst.rows} rows for {worst.kept} columns); give more'
             )
-        if self.calibration.synthetic:
+        if self.calibration.synthetic and self.judges_made_up:
             found.append(
                 f"no calibration inputs were given: statistics are of {self.calibration.samples} made-up "
                 f"inputs ({self.calibration.source}); real ones (--calib) keep more of the accuracy"
@@ -123,7 +143,7 @@ def prepare_inputs(
         ModelError: the model does not run on them.
     """
     calibration = load_calibration(
-        "noise" if wanted.calibration is None else wanted.calibration,
+        wanted.made_up if wanted.calibration is None else wanted.calibration,
         model,
         analysis.recording,
         samples=wanted.samples,
@@ -138,6 +158,10 @@ def prepare_inputs(
     if calibration.samples >= _JUDGED_FROM and len(batches) >= 8:
         judges, batches = batches[7::8], tuple(b for k, b in enumerate(batches) if k % 8 != 7)
         judged_on = "calibration inputs kept aside"
+    if wanted.only_made_up and not calibration.synthetic:
+        judges, judged_on = calibration.batches, "the calibration inputs, which nothing was learnt from"
+        calibration = load_calibration(wanted.made_up, model, analysis.recording, seed=seed)
+        batches = calibration.batches
     statistics = Statistics(opened, ready, batches, budget=wanted.memory, seed=seed)
     try:
         next(iter(statistics.tensors(list(ready.facts.outputs))))

@@ -206,7 +206,8 @@ class Recipe:
         follows: True if it follows the paper, False if it is adapted.
         summary: one line for lists.
         structures: kinds of groups it cuts; None for all exact ones.
-        options: other values for options, by name.
+        noise: kind of inputs to make up where none are given: "auto", "normal", "uniform" or "images"; with
+            "only:" before it, made-up inputs are used even where others are given, which then only judge.
     """
 
     name: str

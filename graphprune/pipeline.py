@@ -160,6 +160,7 @@ def run_pipeline(what: Any, options: Options, settings: Settings) -> Run:
     inputs = None
     if parts.needs_inputs:
         _check_something_to_cut(analysis, candidates_for(analysis, options))
+        settings = replace(settings, wanted=replace(settings.wanted, noise=parts.noise))
         inputs = _prepared(normal, analysis, settings, options.seed, clock, parts.compensation)
         normal, analysis = inputs.model, inputs.analysis
     with single_threaded():
@@ -237,9 +238,11 @@ def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:
     inputs = None
     repair = plan.repair if settings.repair and analysis.recording.method == "run" else {}
     if repair:
-        if settings.wanted.calibration is None:
+        wanted = replace(settings.wanted, noise=str(repair.get("noise", "auto")))
+        if wanted.calibration is None:
             named = {k: v for k, v in repair.items() if k in ("calibration", "samples", "preprocessing")}
-            settings = replace(settings, wanted=replace(settings.wanted, **named))
+            wanted = replace(wanted, **named)
+        settings = replace(settings, wanted=wanted)
         seed = int(repair.get("seed", seed))
         inputs = _prepared(normal, analysis, settings, seed, clock, str(repair["compensation"]))
         normal, analysis = inputs.model, inputs.analysis
@@ -343,7 +346,7 @@ def _validate(run: Run, trial: Path, seed: int) -> None:
         )
     if run.equivalence.status == "not checked" and not run.settings.dry_run:
         run.warnings.append(f"mask equivalence was not checked: {run.equivalence.note}")
-    if run.inputs is not None and not run.inputs.calibration.synthetic:
+    if run.inputs is not None and not run.inputs.judges_made_up:
         with contextlib.suppress(ModelError):
             before = run_all(run.source.model, run.inputs.judges, optimise=True)
             run.fidelity = measure_fidelity(before, run_all(run.pruned, run.inputs.judges, optimise=True))

@@ -36,6 +36,11 @@ class Parts:
     notes: tuple[str, ...] = ()
 
     @property
+    def noise(self) -> str:
+        """What inputs the recipe makes up, see `Recipe.noise`."""
+        return find_recipe(self.recipe).noise
+
+    @property
     def needs_inputs(self) -> bool:
         """Whether any of them looks at activations."""
         return any(find_pass(kind, getattr(self, kind)).needs == "inputs" for kind in _KINDS)

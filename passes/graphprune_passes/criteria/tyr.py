@@ -51,14 +51,15 @@ def in_rounds(blocks: list[Reader], count: int, rounds: int) -> Floats:
         number = min(step, int(alive.sum()))
         gone = np.argsort(cost, kind="stable")[:number]
         scores[gone] = np.maximum(cost[gone], lowest)
-        lowest = float(scores[gone].max())
+        lowest = float(scores[gone].max()) + 1e-12  # no ties between rounds
         alive[gone] = False
         if alive.any():
-            states = [(*_without(r, inverse, gone), target) for r, inverse, target in states]
+            states = [(*without(r, inverse, gone), target) for r, inverse, target in states]
     return scores - min(0.0, float(scores.min()))
 
 
-def _without(reader: Reader, inverse: Floats, gone: np.ndarray) -> tuple[Reader, Floats]:
+def without(reader: Reader, inverse: Floats, gone: np.ndarray) -> tuple[Reader, Floats]:
+    """A reader whose weight makes up for units that have gone, and the inverse for those that stay."""
     columns = np.flatnonzero(np.isin(reader.units, gone))
     if not len(columns):
         return reader, inverse
