@@ -88,7 +88,7 @@ class Inputs:
     @property
     def judges_made_up(self) -> bool:
         """Whether there are no real inputs to judge the result on."""
-        return self.calibration.synthetic and self.judges[0] is self.calibration.batches[0]
+        return self.calibration.synthetic and any(self.judges[0] is b for b in self.calibration.batches)
 
     def repair(
         self, keeps: Keeps, compensation: str, memory: int, seed: int, say: Callable[[str], None]
@@ -150,6 +150,10 @@ def prepare_inputs(
         preprocessing=wanted.preprocessing,
         seed=seed,
     )
+    given = None
+    if wanted.only_made_up and not calibration.synthetic:
+        given = calibration.batches
+        calibration = load_calibration(wanted.made_up, model, analysis.recording, seed=seed)
     linear = find_linear(analysis) if repair else ()
     opened, recording, names = open_biases(model, analysis.recording, linear)
     ready = replace(analyse_model(opened, recording), opened=names)
@@ -158,10 +162,8 @@ def prepare_inputs(
     if calibration.samples >= _JUDGED_FROM and len(batches) >= 8:
         judges, batches = batches[7::8], tuple(b for k, b in enumerate(batches) if k % 8 != 7)
         judged_on = "calibration inputs kept aside"
-    if wanted.only_made_up and not calibration.synthetic:
-        judges, judged_on = calibration.batches, "the calibration inputs, which nothing was learnt from"
-        calibration = load_calibration(wanted.made_up, model, analysis.recording, seed=seed)
-        batches = calibration.batches
+    if given is not None:
+        judges, judged_on = given, "the calibration inputs, which nothing was learnt from"
     statistics = Statistics(opened, ready, batches, budget=wanted.memory, seed=seed)
     try:
         next(iter(statistics.tensors(list(ready.facts.outputs))))
