@@ -41,7 +41,9 @@ def _each(files: list[Path]) -> Iterator[Any]:
                 "INPUT=array)"
             )
         try:
-            found = np.load(file, allow_pickle=False)
-            yield {name: found[name] for name in found.files} if file.suffix == ".npz" else found
+            with file.open("rb") as opened:
+                found = np.load(opened, allow_pickle=False)
+                feeds = {name: found[name] for name in found.files} if file.suffix == ".npz" else found
+            yield feeds
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise CalibrationError(f"cannot read the calibration inputs {file}: {error}") from None

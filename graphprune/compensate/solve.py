@@ -20,7 +20,7 @@ from graphprune.statistics.moments import Moments
 Floats = NDArray[np.float64]
 
 DAMPINGS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-MOST_GROWTH = 3.0  # times the norm of the weights before
+MOST_GROWTH = 10.0  # times the norm of the weights before
 
 
 def refit(covariance: Floats, cross: Floats, start: Floats, damping: float) -> Floats:
