@@ -2,12 +2,12 @@
 
     python tools/accuracy.py                                  bundled models -> docs/accuracy.md
     python tools/accuracy.py --models vit,bilstm --macs 0.5
-    python tools/accuracy.py --tasks FOLDER --files OUT       other trained models, each with a script that measures it
+    python tools/accuracy.py --tasks FOLDER --files OUT       other models, each with a script that measures it
 
-For `--tasks`, FOLDER holds a `collect.py` with `TASKS` (name: script, options, metric, value of the original) and
-one script for each, with `evaluate(model_path, n=...)` that opens its model through its own name `session`; OUT/NAME/
-model.onnx are the models. Calibration inputs are what the script feeds after its first `n` samples, so none of
-those it is measured on.
+For `--tasks`, FOLDER holds a `collect.py` with `TASKS` (name: script, options, metric, value of the original)
+and one script for each, with `evaluate(model_path, n=...)` that opens its model through its own name `session`;
+OUT/NAME/model.onnx are the models. Calibration inputs are what the script feeds after its first `n` samples, so
+none of those it is measured on.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ METHODS: Mapping[str, Mapping[str, Any]] = {
     "random": {"criterion": "random"},
     "l1": {"criterion": "l1", "reducer": "first", "normaliser": "mean"},
     "l2 group": {"criterion": "l2-group", "normaliser": "mean"},
-    "l2 group, global": {"criterion": "l2-group", "normaliser": "mean", "allocation": "global"},
+    "l2 group (global)": {"criterion": "l2-group", "normaliser": "mean", "allocation": "global"},
     "random + refit": {"criterion": "random", **REFIT},
     "l1 + refit": {"criterion": "l1", "reducer": "first", "normaliser": "mean", **REFIT},
     "l2 group + refit": {"criterion": "l2-group", "normaliser": "mean", **REFIT},
     "auto without repair": {"recipe": "auto", "compensation": "none"},
-    "auto, block OBS repair": {"recipe": "auto", "compensation": "refit-m"},
-    "auto, covariance repair": {"recipe": "auto", "compensation": "refit-c"},
+    "auto with block OBS": {"recipe": "auto", "compensation": "refit-m"},
+    "auto with covariance": {"recipe": "auto", "compensation": "refit-c"},
     "auto": {"recipe": "auto"},
-    "auto, no data": {"recipe": "auto", "calib": None},
+    "auto without data": {"recipe": "auto", "calib": None},
 }
 
 
