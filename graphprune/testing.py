@@ -9,14 +9,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from math import prod
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 
-from graphprune.analysis import Analysis, analyse_model
+from graphprune.analysis import Analysis, Weight, analyse_model
 from graphprune.decide import Decision, Options, decide
 from graphprune.dims import Keeps
+from graphprune.dims.evaluate import slots_of
 from graphprune.load import load
 from graphprune.normalise import normalise
 from graphprune.rewrite import rewrite
@@ -77,3 +81,25 @@ def prune_slots(
     return Outcome(
         model, pruned, analysis, decision, check_equivalence(model, analysis, keeps, pruned, seed=seed)
     )
+
+
+def canonical_groups(analysis: Analysis) -> Counter[tuple[str, int, int, bool]]:
+    """Kind, size, weight elements reached, and whether exact, of every group that is not frozen.
+
+    The same network gives the same whatever exported it: names, layouts, folded norms and split weights do
+    not show. Vectors do not count as weights, because an exporter may fold them into their neighbours.
+    """
+    found: Counter[tuple[str, int, int, bool]] = Counter()
+    for group in analysis.groups:
+        if not group.frozen:
+            elements = sum(_elements(w, group.atom) for w in analysis.weights.values())
+            found[group.kind, group.size, elements, not group.approximate] += 1
+    return found
+
+
+def _elements(weight: Weight, atom: int) -> int:
+    """How many elements of a weight of two or more axes belong to a slot of the atom."""
+    if sum(size > 1 for size in weight.shape) < 2:
+        return 0
+    others = [float(np.mean(slots_of(dim, atom) < 0)) for dim in weight.dims]
+    return round(weight.count * (1 - prod(others)))

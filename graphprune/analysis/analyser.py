@@ -32,6 +32,7 @@ from graphprune.rules.effects import (
     Entry,
     InputPositions,
     Joined,
+    Kind,
     Lookup,
     Mixed,
     Normalised,
@@ -235,6 +236,7 @@ class _Analyser:
                 case "If":
                     made = self._branches(node)
                 case "Loop":
+                    self.dims |= dict.fromkeys(node.bodies[0].inputs[:2], ())  # turn and condition
                     made = self._turns(node, node.inputs[2:], node.bodies[0].inputs[2:], first_output=1)
                 case "Scan":
                     made = self._scan(node)
@@ -298,6 +300,7 @@ class _Analyser:
         if any(dims is None for dims in found):
             raise Barrier("its body could not be run by itself")
         carried = [self._agreed(node, [self.dims[s], d]) for s, d in zip(states, found, strict=False)]
+        self.effects += [Kind(d, "hidden") for s in states for d in self.dims[s]]  # if it is nothing else
         collected = []
         for name, dims in zip(node.outputs[len(states) :], found[len(states) :], strict=True):
             turns = (self.recording.shapes.get(name) or (1,))[0]

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from graphprune.load.tensors import renamed
 from graphprune.normalise.constants import is_constant
-from graphprune.normalise.names import value_names
+from graphprune.normalise.names import fresh_name, value_names
 from graphprune.normalise.weights import is_tied
 
 SHARED_FROM = "shared_from"
@@ -96,3 +96,35 @@ def _content(value: ir.Value) -> tuple[object, ...]:
         return (value.name,)
     data = b"\0".join(tensor.string_data()) if isinstance(tensor, ir.StringTensor) else tensor.tobytes()
     return tensor.dtype, tuple(tensor.shape.numpy()), hashlib.blake2b(data).digest()
+
+
+def unshare_made(model: ir.Model) -> None:
+    """Gives each use of a tensor that is filled with one number its own, in place.
+
+    An exporter makes the empty states of all layers of a network at once; the layers have nothing else to
+    do with each other. Only nodes of the main graph are looked at.
+    """
+    taken = value_names(model)
+    for node in tuple(model.graph):
+        if _fills(node):
+            for user, index in [use for use in node.outputs[0].uses() if use[0].graph is model.graph][1:]:
+                copy = ir.Node(
+                    node.domain, node.op_type, list(node.inputs), attributes=list(node.attributes.values())
+                )
+                copy.outputs[0].name = fresh_name(node.outputs[0].name or "filled", taken)
+                copy.outputs[0].type = node.outputs[0].type
+                copy.name = f"{node.name}__{copy.outputs[0].name}"
+                model.graph.insert_after(node, copy)
+                user.replace_input_with(index, copy.outputs[0])
+
+
+def _fills(node: ir.Node) -> bool:
+    """Whether a node makes real numbers that are all the same."""
+    if node.domain:
+        return False
+    if node.op_type == "ConstantOfShape":
+        value = node.attributes.get("value")
+        return value is None or bool(value.as_tensor().dtype.is_floating_point())
+    source = node.inputs[0] if node.op_type == "Expand" else None
+    number = None if source is None else source.const_value
+    return number is not None and number.size == 1 and bool(number.dtype.is_floating_point())

@@ -15,8 +15,9 @@ from graphprune.normalise.constants import lift_constants
 from graphprune.normalise.dead import remove_dead
 from graphprune.normalise.fold import fold_constants
 from graphprune.normalise.functions import inline_functions
+from graphprune.normalise.invariants import capture_invariants
 from graphprune.normalise.names import name_nodes, separate_scopes
-from graphprune.normalise.sharing import unshare
+from graphprune.normalise.sharing import unshare, unshare_made
 from graphprune.normalise.value_info import drop_value_info
 
 
@@ -35,8 +36,10 @@ STEPS: tuple[Callable[[ir.Model], None], ...] = (
     drop_value_info,
     lift_constants,
     open_bodies,
+    capture_invariants,
     fold_constants,
     remove_dead,
+    unshare_made,
     unshare,  # last: it counts the uses that are left
 )
 """Each changes the model in place and keeps its results, its inputs and its outputs."""

@@ -49,6 +49,17 @@ def without(node: NodeContext, dims: tuple[Dim, ...], axes: list[int], keep: boo
     return [d for k, d in enumerate(dims) if k not in axes]
 
 
+def _global(role: str) -> Callable[[NodeContext], None]:
+    def relate(node: NodeContext) -> None:
+        """A reduction of all axes behind the channels; some exporters write a mean over the last axis so."""
+        dims = node.dims(0)
+        for dim in dims[2:]:
+            _role(node, dim, role)
+        node.set(0, _without(node, dims, list(range(2, len(dims))), True))
+
+    return relate
+
+
 def _arg(node: NodeContext) -> None:
     """Slots along the axis compete; the result is a position among them."""
     dims = node.dims(0)
@@ -113,10 +124,9 @@ def _pool(node: NodeContext) -> str:
 
 RULES = {
     **{op: rule(_pool, "keep") for op in ("MaxPool", "AveragePool", "LpPool")},
-    **{
-        op: rule("n c *!s -> n c *!t", "keep")
-        for op in ("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
-    },
+    "GlobalAveragePool": rule(_global("mean"), "keep"),
+    "GlobalLpPool": rule(_global("sum"), "keep"),
+    "GlobalMaxPool": rule(_global("compare"), "keep"),
     **{
         op: rule(_reduction("sum"), "keep") for op in ("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare")
     },
