@@ -35,7 +35,7 @@ def _release(node: ir.Node, body: ir.Graph) -> None:
     if not useless:
         return
     for k in reversed(useless):
-        del body.outputs[first_out + k]
+        body.outputs.pop(first_out + k)
     for k in useless:
         outer = node.inputs[first_in + k]
         assert outer is not None
@@ -58,7 +58,7 @@ def _release(node: ir.Node, body: ir.Graph) -> None:
         old.replace_all_uses_with(new, replace_graph_outputs=True)
     graph.remove(node, safe=True)
     for k in reversed(useless):
-        del body.inputs[first_in + k]
+        body.inputs.pop(first_in + k)
 
 
 def _state_count(node: ir.Node) -> int:
