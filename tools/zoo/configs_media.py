@@ -154,16 +154,16 @@ VISION: dict[str, tuple[str, Mapping[str, Any], str, tuple[int, ...], str]] = {
         (64, 32),
         "input_values",
     ),
-    "wav2vec2": ("Wav2Vec2ForCTC", {**SPEECH, "vocab_size": 32}, "logits", (1600), "input_values"),
+    "wav2vec2": ("Wav2Vec2ForCTC", {**SPEECH, "vocab_size": 32}, "logits", (1600,), "input_values"),
     "wav2vec2_stable": (
         "Wav2Vec2ForCTC",
         {**SPEECH, "vocab_size": 32, "do_stable_layer_norm": True, "feat_extract_norm": "layer"},
         "logits",
-        (1600),
+        (1600,),
         "input_values",
     ),
-    "hubert": ("HubertForCTC", {**SPEECH, "vocab_size": 32}, "logits", (1600), "input_values"),
-    "wavlm": ("WavLMForCTC", {**SPEECH, "vocab_size": 32}, "logits", (1600), "input_values"),
+    "hubert": ("HubertForCTC", {**SPEECH, "vocab_size": 32}, "logits", (1600,), "input_values"),
+    "wavlm": ("WavLMForCTC", {**SPEECH, "vocab_size": 32}, "logits", (1600,), "input_values"),
     "patchtst": (
         "PatchTSTForPrediction",
         {

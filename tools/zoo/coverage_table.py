@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
@@ -20,7 +22,8 @@ equal to the masked original, and in all (with the dimensions that can only be r
 *Error* is the largest difference between the pruned model and the masked original relative to the
 largest output; *change* is how far masking moved the outputs, so a check with a change near zero had
 nothing to see. *Analysis* is the processor time of the dependency analysis alone, in a fresh process; *total*
-is the time of the whole command on a machine that had other work.
+is the time of the whole command on a machine that had other work. The last two columns are the share of the
+parameters that other pruners remove from the same network.
 """
 
 COLUMNS = (
@@ -35,15 +38,28 @@ COLUMNS = (
     ("change", "---:"),
     ("analysis", "---:"),
     ("total", "---:"),
+    ("Torch-Pruning", "---:"),
+    ("onnxsim", "---:"),
 )
+PACKAGES = Path(__file__).with_name("packages.json")
+WORTH = 0.05  # a prune that removes less is none
 
 
-def page(records: Mapping[str, Record]) -> str:
-    """The whole page."""
+def page(records: Mapping[str, Record], rivals: Mapping[str, Record]) -> str:
+    """The whole page.
+
+    Args:
+        records: what run.py found out, by the name of the file.
+        rivals: what rivals.py found out, by `<rival>/<architecture or file>`.
+    """
     parts = [HEAD, _summary(list(records.values())), _collections(records)]
+    if rivals:
+        parts.append(_rivals(records, rivals))
+    if any(name.startswith("real/") for name in records):
+        parts.append(_packages())
     if failed := {n: r for n, r in records.items() if r["status"] != "equal"}:
         parts.append(_failures(failed))
-    parts += [_why_not_cut(list(records.values())), _table(records)]
+    parts += [_why_not_cut(list(records.values())), _table(records, rivals)]
     return "\n".join(parts)
 
 
@@ -104,6 +120,77 @@ def _median_share(values: Sequence[float]) -> str:
     return f"{median(values):.0%}" if values else "–"
 
 
+def _rival_keys(name: str) -> tuple[str, str]:
+    """Where the records of the rivals for a file are."""
+    file = name.rsplit("/", 1)[-1]
+    return f"torch-pruning/{file.split('.')[0]}", f"onnxsim/{file}"
+
+
+def _cell_of(rivals: Mapping[str, Record], key: str) -> str:
+    record = rivals.get(key)
+    if record is None:
+        return "–"
+    return f"{record['removed']:.0%}" if record["status"] == "works" else record["status"]
+
+
+def _rivals(records: Mapping[str, Record], rivals: Mapping[str, Record]) -> str:
+    """How many files each tool can make smaller, on the files that both were given."""
+    lines = [
+        "## Beside other pruners\n",
+        "`tools/zoo/rivals.py` runs them over the same networks, each asked for half and given no hint,",
+        "since whoever has an ONNX file has no module to annotate. Torch-Pruning prunes the torch module;",
+        "its result works if it runs and its outputs keep their rank (the last layer is not protected).",
+        "onnxsim prunes the exported file after its own simplification, heads and then channels; its result",
+        "works if ONNX Runtime runs it and the shapes of the outputs stay. *Useful* means that it works and",
+        "that more than 5 % of the parameters are gone; for graphprune, also that it equals the masked",
+        "original.\n",
+        "| tool | given | works | useful | parameters removed where it works (median) | graphprune: useful |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for index, rival in enumerate(("torch-pruning", "onnxsim")):
+        by_key: dict[str, Record] = {}
+        for name, record in records.items():
+            by_key.setdefault(_rival_keys(name)[index], record)
+        common = [key for key in rivals if key.startswith(f"{rival}/") and key in by_key]
+        if not common:
+            continue
+        works = [rivals[key]["removed"] for key in common if rivals[key]["status"] == "works"]
+        useful = sum(removed > WORTH for removed in works)
+        ours = sum(_useful(by_key[key]) for key in common)
+        version = next((rivals[key]["version"] for key in common if "version" in rivals[key]), "")
+        lines.append(
+            f"| {rival} {version} | {len(common)} | {len(works)} | {useful} | {_median_share(works)} "
+            f"| {ours} of {len(common)} |"
+        )
+    return "\n".join(lines) + "\n\n" + _complaints(rivals)
+
+
+def _useful(record: Record) -> bool:
+    return record["status"] == "equal" and record.get("params_removed", 0.0) > WORTH
+
+
+def _complaints(rivals: Mapping[str, Record]) -> str:
+    count = Counter(
+        (key.split("/")[0], record["why"]) for key, record in rivals.items() if record["status"] != "works"
+    )
+    lines = ["| tool | what goes wrong | times |", "|---|---|---:|"]
+    lines += [f"| {rival} | {_cell(why)} | {n} |" for (rival, why), n in count.most_common(12)]
+    return "\n".join(lines) + "\n"
+
+
+def _packages() -> str:
+    """Where the trained models come from."""
+    lines = [
+        "## Trained models of public packages\n",
+        "ONNX files that packages on PyPI carry; `real/` in the table.\n",
+        "| folder | package | licence | what it does |",
+        "|---|---|---|---|",
+    ]
+    for row in json.loads(PACKAGES.read_text()):
+        lines.append(f"| {row['name']} | {row['package']} | {row['licence']} | {row['task']} |")
+    return "\n".join(lines) + "\n"
+
+
 def _failures(records: Mapping[str, Record]) -> str:
     lines = ["## Not equal, and why\n", "| model | outcome | reason |", "|---|---|---|"]
     order = ("failed", "different", "refused", "not checked")
@@ -136,10 +223,12 @@ def _why_not_cut(records: Sequence[Record]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(records: Mapping[str, Record]) -> str:
+def _table(records: Mapping[str, Record], rivals: Mapping[str, Record]) -> str:
     heads, rules = zip(*COLUMNS, strict=True)
     lines = ["## Every file\n", f"| {' | '.join(heads)} |", f"|{'|'.join(rules)}|"]
-    lines += [f"| {' | '.join(_row(name, r))} |" for name, r in sorted(records.items())]
+    for name, record in sorted(records.items()):
+        others = [_cell_of(rivals, key) for key in _rival_keys(name)]
+        lines.append(f"| {' | '.join([*_row(name, record), *others])} |")
     return "\n".join(lines) + "\n"
 
 

@@ -75,7 +75,8 @@ def main() -> None:
         list(pool.map(one, todo))
     there = {f.name for f in files}
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(page({n: r for n, r in records.all.items() if n in there}))
+    rivals = json.loads(options.rivals.read_text()) if options.rivals else {}
+    options.out.write_text(page({n: r for n, r in records.all.items() if n in there}, rivals))
 
 
 def _options() -> argparse.Namespace:
@@ -88,6 +89,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--json", type=Path, default=Path("coverage.json"), metavar="FILE", help="the records"
     )
+    parser.add_argument("--rivals", type=Path, metavar="FILE", help="records of rivals.py, for its columns")
     parser.add_argument("--timeout", type=float, default=600, metavar="S", help="seconds for one file")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="names, e.g. 'zoo/hf_*'")
     parser.add_argument(
