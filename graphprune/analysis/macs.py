@@ -42,7 +42,7 @@ def _default(node: NodeFacts, given: Sequence[Dims], made: Sequence[Dims]) -> tu
             return (Monomial(1, (*made[0], given[0][-1])),)
         case "Gemm":
             return _gemm(node, given, made)
-        case "LSTM" | "GRU" | "RNN" if given[0] and len(given) > 2:
+        case "LSTM" | "GRU" | "RNN" if len(given) > 2 and all(given[:3]):
             return _recurrent(given[0], given[1][0], given[1][1], given[1][2], given[2][2])
         case "Einsum":
             return _einsum(node, given)

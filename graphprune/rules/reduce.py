@@ -55,7 +55,7 @@ def _global(role: str) -> Callable[[NodeContext], None]:
         dims = node.dims(0)
         for dim in dims[2:]:
             _role(node, dim, role)
-        node.set(0, _without(node, dims, list(range(2, len(dims))), True))
+        node.set(0, without(node, dims, list(range(2, len(dims))), True))
 
     return relate
 
