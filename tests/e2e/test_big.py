@@ -82,7 +82,8 @@ def test_three_gigabytes_are_analysed_without_reading_a_weight(
     assert analysis.recording.method == "run"
     kinds = Counter(g.kind for g in analysis.groups if not g.frozen and not g.approximate)
     # The widths of values, and one of all that the table rotates.
-    assert kinds == {"kv-groups": 28, "heads": 28, "head-dim": 28 + 1, "neurons": 28}
+    repeated = {kind: n for kind, n in kinds.items() if n > 1}
+    assert repeated == {"kv-groups": 28, "heads": 28, "head-dim": 28 + 1, "neurons": 28}
 
 
 @pytest.mark.usefixtures("small_is_large")
