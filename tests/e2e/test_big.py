@@ -16,8 +16,10 @@ import onnx_ir as ir
 import pytest
 
 import graphprune
+from graphprune.decide import Options, decide
 from graphprune.load.inline import ModelFile
 from graphprune.runtime import standins
+from graphprune.testing import analysed
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "decoder.py"
 LARGE = 1 << 16
@@ -96,7 +98,7 @@ def test_deciding_looks_at_one_weight_at_a_time(
     largest = 4 * size.width * size.hidden
     tracemalloc.start()
     try:
-        graphprune.prune(path, 0.5, dry_run=True)
+        decide(analysed(str(path))[1], Options(ratio=0.5))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
