@@ -15,7 +15,8 @@ HEAD = """# Coverage
 
 Every exported model at hand, pruned without any hint: `graphprune MODEL --ratio 0.5` with the check of
 mask equivalence on. Made by `tools/zoo/run.py`; the models come from `tools/zoo/export.py` (weights
-drawn at random so that every layer matters) and from public collections.
+drawn at random so that every layer matters; `zoo-default`: as initialised, with equal biases and gains that
+exporters store once) and from public collections.
 
 *Reached* is the share of the weights that some removable dimension runs through: with a result exactly
 equal to the masked original, and in all (with the dimensions that can only be removed approximately).
