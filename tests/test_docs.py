@@ -26,8 +26,9 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 
 
-def test_operators_page_is_up_to_date() -> None:
-    command = [sys.executable, ROOT / "tools" / "operators_table.py", "--check"]
+@pytest.mark.parametrize("page", ["operators", "recipes"])
+def test_generated_page_is_up_to_date(page: str) -> None:
+    command = [sys.executable, ROOT / "tools" / f"{page}_table.py", "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -6,7 +6,12 @@ import itertools
 
 import numpy as np
 
-from graphprune_passes.allocations import dp_levels, erk, layerwise, waterfill
+from graphprune.analysis import CostModel
+from graphprune.inputs import Wanted, prepare_inputs
+from graphprune.passes import AllocationProblem, ScoringProblem
+from graphprune.testing import analysed
+from graphprune_passes.allocations import blocks, dp_levels, erk, layerwise, waterfill
+from tests.passes.nets import net, samples, weights
 
 
 def test_erk_keeps_small_layers_dense() -> None:
@@ -66,3 +71,29 @@ def test_dynamic_programming_finds_the_best_levels() -> None:
         # Savings are rounded down to two thousandths of what is wanted.
         enough = [c for c in itertools.product(range(5), repeat=4) if saved(c) >= wanted * (1 + 4 / 2000)]
         assert loss(tuple(chosen)) <= min(loss(c) for c in enough) + 1e-12
+
+
+def test_blocks_turn_their_input_by_the_angle_that_is_measured() -> None:
+    model, analysis = analysed(net("gated"))
+    inputs = prepare_inputs(model, analysis, Wanted({"x": samples("gated")}), 0)
+    groups = tuple(g for g in inputs.analysis.groups if g.key in ("gate[1]", "gate2[1]"))
+    scoring = ScoringProblem(inputs.analysis, groups, 0, inputs.statistics)
+    scores = {g.atom: np.ones(g.size) for g in groups}
+    floors = {g.atom: 1 for g in groups}
+    problem = AllocationProblem(groups, scores, floors, CostModel(inputs.analysis), "macs", 1, scoring)
+    w = {k: v.astype(np.float64) for k, v in weights("gated").items()}
+    stream, angles = samples("gated").astype(np.float64), []
+    for place in ("", "2"):
+        gate = 1 / (1 + np.exp(-stream @ w[f"gate{place}"]))
+        after = stream + (gate * (stream @ w[f"up{place}"])) @ w[f"down{place}"]
+        cosines = (stream * after).sum(axis=1)
+        cosines /= np.linalg.norm(stream, axis=1) * np.linalg.norm(after, axis=1)
+        angles.append(float(np.arccos(np.clip(cosines, -1, 1)).mean() / np.pi))
+        stream = after
+    by_key = dict(zip((g.key for g in groups), blocks.Cosines().angles(problem), strict=True))
+    np.testing.assert_allclose([by_key["gate[1]"], by_key["gate2[1]"]], angles, rtol=1e-4)
+    more, less = ("gate[1]", "gate2[1]") if angles[0] > angles[1] else ("gate2[1]", "gate[1]")
+    for allocate in (layerwise.sigmoid, layerwise.linear, layerwise.softmax):
+        kept = {inputs.analysis.by_atom[a].key: n for a, n in allocate(problem, 0.5).items()}
+        assert kept[more] >= kept[less]
+        assert abs(sum(kept.values()) - 16) <= 2

@@ -14,8 +14,8 @@ RECIPES = (
     ),
     Recipe(
         "flap", "flap-wifv", "consumers", "zscore", "global", "bias",
-        "An et al., FLAP, AAAI 2024", True,
-        "fluctuation times weights, standardised, one ranking; the mean of what goes moves into biases",
+        "An et al., FLAP, AAAI 2024", False,
+        "fluctuation times weights, one ranking of z-scores, means move into biases; heads added up first",
         HEADS_AND_FFN,
     ),
     Recipe(

@@ -1,4 +1,8 @@
-"""Recipes of the Optimal Brain Surgeon family: score and repair by least squares on the readers."""
+"""Recipes of the Optimal Brain Surgeon family: score and repair by least squares on the readers.
+
+OBSPA follows its paper in the formulas; that readers are added up, that groups are divided by their mean,
+and what happens to batch normalisation is our reading.
+"""
 
 from __future__ import annotations
 
