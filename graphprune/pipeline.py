@@ -182,8 +182,7 @@ def run_pipeline(what: Any, options: Options, settings: Settings) -> Run:
         None if inputs is None else settings.wanted.as_data,
     )
     run = Run(source, settings, normal, analysis, decision, plan, inputs=inputs)
-    _repair(run, parts.compensation, options.seed, clock)
-    return _carry_out(run, clock, options.seed)
+    return _repair_and_carry_out(run, parts.compensation, options.seed, clock)
 
 
 def _obstacle(analysis: Analysis, settings: Settings) -> str:
@@ -203,6 +202,21 @@ def _prepared(
 ) -> Inputs:
     clock.start("calibrate")
     return prepare_inputs(normal, analysis, settings.wanted, seed, compensation != "none")
+
+
+def _repair_and_carry_out(run: Run, compensation: str, seed: int, clock: _Clock) -> Run:
+    """Repair and finish; without the repair where it makes a network magnify rounding beyond measure."""
+    before, decision, warnings = run.normal, run.decision, list(run.warnings)
+    _repair(run, compensation, seed, clock)
+    repaired = run.repair
+    try:
+        return _carry_out(run, clock, seed)
+    except VerificationError as error:
+        if not repaired.weights:
+            raise
+        run.normal, run.decision, run.repair = before, decision, Repair()
+        run.warnings = [*warnings, f"nothing was repaired, because the repaired model is not stable: {error}"]
+        return _carry_out(run, clock, seed)
 
 
 def _repair(run: Run, compensation: str, seed: int, clock: _Clock) -> None:
@@ -252,8 +266,7 @@ def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:
     groups = tuple(g for g in analysis.groups if g.atom in keeps)
     decision = Decision(keeps, Candidates(groups, plan.reasons), {}, 0.0, costs.cost(), after)
     run = Run(source, settings, normal, analysis, decision, plan, inputs=inputs)
-    _repair(run, str(repair.get("compensation", "none")), seed, clock)
-    return _carry_out(run, clock, seed)
+    return _repair_and_carry_out(run, str(repair.get("compensation", "none")), seed, clock)
 
 
 def _analysed(what: Any, seed: int, settings: Settings, clock: _Clock) -> tuple[Source, ir.Model, Analysis]:

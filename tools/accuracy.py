@@ -2,12 +2,12 @@
 
     python tools/accuracy.py                                  bundled models -> docs/accuracy.md
     python tools/accuracy.py --models vit,bilstm --macs 0.5
-    python tools/accuracy.py --tasks FOLDER --files OUT       other models, each with a script that measures it
+    python tools/accuracy.py --tasks FOLDER --files OUT      other models, each with a script that measures it
 
 For `--tasks`, FOLDER holds a `collect.py` with `TASKS` (name: script, options, metric, value of the original)
-and one script for each, with `evaluate(model_path, n=...)` that opens its model through its own name `session`;
-OUT/NAME/model.onnx are the models. Calibration inputs are what the script feeds after its first `n` samples, so
-none of those it is measured on.
+and one script for each, with `evaluate(model_path, n=...)` that opens its model by its own name `session`;
+OUT/NAME/model.onnx are the models. Calibration inputs are what the script feeds after its first `n` samples,
+so none of those it is measured on.
 """
 
 from __future__ import annotations
