@@ -43,6 +43,7 @@ def choose_candidates(
     structures: Collection[str] | None = None,
     only: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    said_by: str = "--structures",
 ) -> Candidates:
     """Pick the groups to cut: exact ones, one for each axis of a weight.
 
@@ -51,6 +52,7 @@ def choose_candidates(
         structures: kinds that may be cut; None for every kind that can be cut exactly.
         only: patterns (with * and ?) of weight, tensor or node names; groups that touch none are left alone.
         exclude: patterns of names; groups that touch one are left alone.
+        said_by: who chose the structures, for reasons.
 
     Raises:
         UsageError: an unknown structure, or a pattern that matches nothing.
@@ -65,7 +67,7 @@ def choose_candidates(
     free: list[Group] = []
     for group in analysis.groups:
         touched = names.get(group.key, frozenset())
-        reason = _refusal(group, structures)
+        reason = _refusal(group, structures, said_by)
         if not reason and only and not touched & wanted:
             reason = "not among those asked for (--only)"
         if not reason and touched & unwanted:
@@ -78,7 +80,7 @@ def choose_candidates(
     return Candidates(tuple(g for g in free if g.atom in chosen), reasons)
 
 
-def _refusal(group: Group, structures: Collection[str] | None) -> str:
+def _refusal(group: Group, structures: Collection[str] | None, said_by: str) -> str:
     if group.frozen:
         return f"frozen: {group.frozen}"
     if group.size < 2:
@@ -94,7 +96,7 @@ def _refusal(group: Group, structures: Collection[str] | None) -> str:
         and group.kind not in structures
         and not (group.approximate and RESIDUAL in structures)
     ):
-        return f"{group.kind} were not asked for (--structures)"
+        return f"{group.kind} were not asked for ({said_by})"
     return ""
 
 

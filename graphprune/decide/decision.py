@@ -96,8 +96,14 @@ def candidates_for(analysis: Analysis, options: Options) -> Candidates:
     Raises:
         UsageError: an unknown structure, or a pattern that matches nothing.
     """
+    structures = structures_of(options)
+    by_recipe = structures is not None and options.structures is None
     return choose_candidates(
-        analysis, structures=structures_of(options), only=options.only, exclude=options.exclude
+        analysis,
+        structures=structures,
+        only=options.only,
+        exclude=options.exclude,
+        said_by=f"by recipe {options.recipe}; --structures overrides it" if by_recipe else "--structures",
     )
 
 

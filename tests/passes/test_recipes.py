@@ -56,3 +56,11 @@ def test_a_recipe_gives_the_same_again(name: str) -> None:
 
 def test_the_recipes_every_list_names() -> None:
     assert {"auto", "plain", "random", "l1", "depgraph", "flap", "obspa-id", "obspa-free"} <= set(RECIPES)
+
+
+def test_a_recipe_that_cuts_nothing_here_says_how_to_make_it() -> None:
+    given = {"target": "macs=0.6", "recipe": "maw", "only": ["k*"]}
+    with pytest.raises(ModelError, match=r"not asked for [(]by recipe maw; --structures overrides"):
+        graphprune.prune(net("cnn"), **given)  # type: ignore[arg-type]
+    result = graphprune.prune(net("cnn"), structures=("channels",), **given)  # type: ignore[arg-type]
+    assert result.report["equivalence"]["status"] == "equal"

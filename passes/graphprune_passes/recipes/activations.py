@@ -16,7 +16,7 @@ RECIPES = (
         "flap", "flap-wifv", "consumers", "zscore", "global", "bias",
         "An et al., FLAP, AAAI 2024", False,
         "fluctuation times weights, one ranking of z-scores, means move into biases; heads added up first",
-        HEADS_AND_FFN,
+        (*HEADS_AND_FFN, "channels"),
     ),
     Recipe(
         "vbp", "act-var", "consumers", "none", "global", "bias",
