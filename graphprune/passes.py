@@ -91,7 +91,7 @@ class ScoringProblem:
         return (*(self.analysis.atom_sizes[o] for o in group.outer), group.size)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class AllocationProblem:
     """What an allocation sees.
 

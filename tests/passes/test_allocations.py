@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from graphprune.inputs import Wanted, prepare_inputs
 from graphprune.passes import AllocationProblem, ScoringProblem
 from graphprune.testing import analysed
 from graphprune_passes.allocations import blocks, dp_levels, erk, layerwise, waterfill
+from graphprune_passes.allocations.last import Last
 from tests.passes.nets import net, samples, weights
 
 
@@ -97,3 +99,23 @@ def test_blocks_turn_their_input_by_the_angle_that_is_measured() -> None:
         kept = {inputs.analysis.by_atom[a].key: n for a, n in allocate(problem, 0.5).items()}
         assert kept[more] >= kept[less]
         assert abs(sum(kept.values()) - 16) <= 2
+
+
+def test_what_is_remembered_keeps_no_problem_alive() -> None:
+    _, analysis = analysed(net("mlp"))
+    groups = tuple(g for g in analysis.groups if not g.frozen)
+    made = []
+
+    def path(problem: AllocationProblem) -> int:
+        made.append(len(problem.groups))
+        return made[-1]
+
+    last = Last(path)
+    problem = AllocationProblem(
+        groups, {}, {}, CostModel(analysis), "macs", 1, ScoringProblem(analysis, groups, 0)
+    )
+    alive = weakref.ref(problem)
+    assert last.of(problem) == last.of(problem) == len(groups)
+    assert len(made) == 1
+    del problem
+    assert alive() is None

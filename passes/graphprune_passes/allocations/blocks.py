@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from graphprune.analysis import Analysis, Group
 from graphprune.passes import AllocationProblem
 from graphprune.statistics import Linear, unit_columns
+from graphprune_passes.allocations.last import Last
 
 Floats = NDArray[np.float64]
 
@@ -25,20 +26,15 @@ class Cosines:
     """Mean cosine of the input and the output of each group's block, computed once for a problem."""
 
     def __init__(self) -> None:
-        self._last: tuple[AllocationProblem, Floats, Floats] | None = None
+        self._last = Last(_measured)
 
     def of(self, problem: AllocationProblem) -> Floats:
         """Mean cosine for each group."""
-        return self._found(problem)[0]
+        return self._last.of(problem)[0]
 
     def angles(self, problem: AllocationProblem) -> Floats:
         """Mean angle, divided by pi, for each group."""
-        return self._found(problem)[1]
-
-    def _found(self, problem: AllocationProblem) -> tuple[Floats, Floats]:
-        if self._last is None or self._last[0] is not problem:
-            self._last = (problem, *_measured(problem))
-        return self._last[1:]
+        return self._last.of(problem)[1]
 
 
 def block_of(analysis: Analysis, linear: tuple[Linear, ...], group: Group) -> tuple[str, str] | None:

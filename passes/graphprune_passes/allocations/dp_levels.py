@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from graphprune.analysis import Saving
 from graphprune.passes import AllocationProblem
+from graphprune_passes.allocations.last import Last
 from graphprune_passes.allocations.spreading import LEVELS, counts_for
 
 Floats = NDArray[np.float64]
@@ -34,14 +35,9 @@ class Levels:
     saved: Floats
 
 
-_last: list[tuple[AllocationProblem, list[NDArray[np.int64]]]] = []
-
-
 def allocate(problem: AllocationProblem, share: float) -> dict[int, int]:
     """Kept slots by group when `share` of what can be saved is saved."""
-    if not _last or _last[0][0] is not problem:
-        _last[:] = [(problem, _path(problem))]
-    path = _last[0][1]
+    path = _paths.of(problem)
     gone = path[min(len(path) - 1, int(np.ceil(share * (len(path) - 1) - 1e-9)))]
     sizes = np.array([g.size for g in problem.groups], float)
     return counts_for(problem, gone / sizes)
@@ -58,6 +54,9 @@ def _path(problem: AllocationProblem) -> list[NDArray[np.int64]]:
         found.append(np.array([g.gone[c] for g, c in zip(groups, chosen, strict=True)]))
     found.append(np.array([g.gone[-1] for g in groups]))
     return found
+
+
+_paths = Last(_path)
 
 
 def levels_of(problem: AllocationProblem, place: int) -> Levels:

@@ -16,28 +16,18 @@ from collections.abc import Mapping
 import numpy as np
 
 from graphprune.passes import AllocationProblem
+from graphprune_passes.allocations.last import Last
 
 _STEPS = 64  # a group goes from whole to empty in at most this many steps
 
 
 def allocate(problem: AllocationProblem, share: float) -> dict[int, int]:
     """Kept slots by group after `share` of the way from the whole model to all floors."""
-    path = _path(problem)
+    path = _paths.of(problem)
     counts = {g.atom: g.size for g in problem.groups}
     for atom, less in path[: round(len(path) * share)]:
         counts[atom] -= less
     return counts
-
-
-_paths: dict[int, tuple[AllocationProblem, list[tuple[int, int]]]] = {}
-
-
-def _path(problem: AllocationProblem) -> list[tuple[int, int]]:
-    """Every step of the way, computed once for a problem: (group, slots it loses)."""
-    if id(problem) not in _paths or _paths[id(problem)][0] is not problem:
-        _paths.clear()
-        _paths[id(problem)] = (problem, _walk(problem))
-    return _paths[id(problem)][1]
 
 
 def _walk(problem: AllocationProblem) -> list[tuple[int, int]]:
@@ -87,3 +77,6 @@ def _walk(problem: AllocationProblem) -> list[tuple[int, int]]:
         counts[atom] -= less
         heapq.heappush(heap, (price(atom)[0], order, atom))
     return path
+
+
+_paths = Last(_walk)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.passes import AllocationProblem
+from graphprune_passes.allocations.last import Last
 
 Floats = NDArray[np.float64]
 
@@ -47,23 +48,18 @@ class Paths:
 
     def __init__(self, solve: Callable[[AllocationProblem, float], Floats]) -> None:
         self._solve = solve
-        self._last: tuple[AllocationProblem, Floats] | None = None
+        self._last = Last(self._path)
 
     def shares(self, problem: AllocationProblem, share: float) -> Floats:
         """Share that each group loses, between two levels by interpolation."""
-        if self._last is None or self._last[0] is not problem:
-            found = [np.zeros(len(problem.groups))]
-            for level in range(1, LEVELS):
-                solved = np.clip(self._solve(problem, level / LEVELS), 0, 1)
-                found.append(np.maximum(found[-1], solved))
-            found.append(np.ones(len(problem.groups)))
-            self._last = (problem, np.stack(found))
-        path = self._last[1]
+        path = self._last.of(problem)
         at = min(max(share, 0.0), 1.0) * LEVELS
         below = min(int(at), LEVELS - 1)
         return np.asarray(path[below] + (path[below + 1] - path[below]) * (at - below))
 
-
-def by_atom(problem: AllocationProblem, values: Mapping[int, float]) -> Floats:
-    """Values of the groups in order."""
-    return np.array([values[g.atom] for g in problem.groups], float)
+    def _path(self, problem: AllocationProblem) -> Floats:
+        found = [np.zeros(len(problem.groups))]
+        for level in range(1, LEVELS):
+            solved = np.clip(self._solve(problem, level / LEVELS), 0, 1)
+            found.append(np.maximum(found[-1], solved))
+        return np.stack([*found, np.ones(len(problem.groups))])
