@@ -13,6 +13,7 @@ from graphprune.inputs import Inputs, Wanted, prepare_inputs
 from graphprune.passes import CompensationProblem, MemberScore, ScoringProblem, find_pass
 from graphprune.statistics import Statistics
 from graphprune.testing import analysed
+from graphprune_passes.criteria.units import by_unit
 from tests.passes.nets import net, samples, weights
 
 Floats = NDArray[np.float64]
@@ -266,3 +267,19 @@ def test_batch_normalisation_gets_the_moments_of_what_reaches_it(cnn: Inputs) ->
     second = conv(np.pad(a, ((0, 0), (0, 0), (1, 1), (1, 1))), w["k2"][:, kept])[:, :, ::2, ::2]
     np.testing.assert_allclose(found["m2"], second.mean(axis=(0, 2, 3)), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found["v2"], second.var(axis=(0, 2, 3)), rtol=1e-4, atol=1e-5)
+
+
+def test_rows_of_units_whatever_the_layout() -> None:
+    draw = np.random.default_rng(8)
+    array = draw.normal(size=(3, 6, 2))
+    along = np.array([1, 0, 2, 1, 0, 2])
+    slow = by_unit(array, np.broadcast_to(along[:, None], (3, 6, 2)), 3)
+    fast = by_unit(array, along.reshape(1, 6, 1), 3)
+    assert fast.shape == slow.shape == (3, 12)
+    for rows in (slow, fast):
+        for unit in range(3):
+            wanted = array[:, along == unit].reshape(-1)
+            assert np.array_equal(np.sort(rows[unit]), np.sort(wanted))
+    ragged = by_unit(array, np.array([0, 0, 1, -1, -1, -1]).reshape(1, 6, 1), 2)
+    assert np.array_equal(np.sort(ragged[0]), np.sort(array[:, :2].reshape(-1)))
+    assert np.array_equal(ragged[1], [*array[:, 2].reshape(-1), *np.zeros(6)])

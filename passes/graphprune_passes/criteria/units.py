@@ -45,6 +45,11 @@ def unit_axis(dims: Sequence[Dim], analysis: Analysis, group: Group) -> tuple[in
 
 def by_unit(array: NDArray[Any], units: Ints, count: int) -> Floats:
     """The elements of each unit as a row, `(count, elements)`; short rows end in zeros."""
+    axes = [k for k, size in enumerate(units.shape) if size > 1]
+    sizes = np.bincount(units[units >= 0], minlength=count)
+    if len(axes) == 1 and sizes.min() == sizes.max() > 0:  # whole slices, without an index for each element
+        order = np.argsort(units.reshape(-1), kind="stable")[-int(sizes.sum()) :]
+        return np.moveaxis(array, axes[0], 0)[order].reshape(count, -1).astype(np.float64)
     flat = np.broadcast_to(units, array.shape).reshape(-1)
     order = np.argsort(flat, kind="stable")
     order = order[np.searchsorted(flat[order], 0) :]
