@@ -45,15 +45,31 @@ class Statistics:
         self._found: dict[tuple[str, str], list[Moments]] = {}
 
     def collect(self, items: Sequence[Linear]) -> None:
-        """Collect the moments of these operators, in as many passes as memory asks for."""
+        """Collect the moments of these operators, in as many passes as memory asks for.
+
+        A pass takes as many others along as fit, since running the model is what it costs; where memory is
+        short, those that are not asked for now are given up.
+        """
+        asked = {(i.node, i.weight) for i in items}
         todo = [i for i in items if (i.node, i.weight) not in self._found]
+        if not todo:
+            return
+        others = [i for i in self.linear if not i.why and (i.node, i.weight) not in {*asked, *self._found}]
+        held = sum(_bytes(i) for i in self.linear if (i.node, i.weight) in self._found)
+        if held + sum(map(_bytes, todo)) > self._budget:
+            self._found = {k: m for k, m in self._found.items() if k in asked}
+            held = 0
         while todo:
             chunk: list[Linear] = []
-            size = 0
+            size = held
             while todo and (not chunk or size + _bytes(todo[0]) <= self._budget):
                 size += _bytes(todo[0])
                 chunk.append(todo.pop(0))
+            while not todo and others and size + _bytes(others[0]) <= self._budget:
+                size += _bytes(others[0])
+                chunk.append(others.pop(0))
             self._pass(chunk)
+            held = 0
 
     def moments(self, item: Linear) -> list[Moments]:
         """Moments of the rows an operator reads, one for each block."""

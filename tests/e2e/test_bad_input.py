@@ -163,7 +163,7 @@ option("round to zero", "--round-to must be at least 1, got 0", "--round-to", "0
 option("min keep one", r"--min-keep must lie in \[0, 1\), got 1", "--min-keep", "1")
 option("unknown criterion", "unknown criterion 'best': choose from .*l2-group", "--criterion", "best")
 option("unknown allocation", "unknown allocation 'fair': choose from .*uniform", "--allocation", "fair")
-option("unknown structure", "unknown structure 'wheels': choose from heads", "--structures", "wheels")
+option("unknown structure", "unknown structure 'wheels': choose from .*heads", "--structures", "wheels")
 option("pattern without match", "matches 'layer9", "--only", "layer9*")
 option("exclude without match", "matches 'layer9", "--exclude", "layer9*")
 option("unknown option", "No such option", "--nonsense")
