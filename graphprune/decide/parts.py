@@ -87,6 +87,8 @@ def choose_parts(options: Options, obstacle: str = "") -> Parts:
     parts: dict[str, str] = {**dict(recipe.parts), **named}
     if options.ratio is not None and recipe.name in (AUTO, PLAIN) and "allocation" not in named:
         parts["allocation"] = "uniform"  # a ratio says what every group loses
+        if "normaliser" not in named:
+            parts["normaliser"] = "none"  # nothing is compared between groups
     for kind, name in parts.items():
         find_pass(kind, name)
     return Parts(recipe.name, **parts, notes=notes)
