@@ -109,9 +109,7 @@ class _Repairer:
         tied = [i for i in self.linear if i.twins]
         if tied:
             self._fit_tied(tied)
-        settled = {
-            i.node: i.input for i in self.linear if not isinstance(i.layout, StateLayout) and not i.twins
-        }
+        settled = {i.node: self.nodes[i.node].inputs[0] for i in self.linear if not i.twins}
         stages = plan_stages(self.facts, settled, ())
         by_stage = self._by_stage(stages, settled)
         for k, feeds in enumerate(self.batches):
