@@ -51,12 +51,14 @@ class _Reader:
         weight: `(outputs, columns)`, refitted as units go.
         units: for each size of a unit, its number and columns: `(units,)`, `(units, size)`.
         scale: variance of the operator's outputs.
+        gone: columns whose units have been removed.
     """
 
     inverse: Floats
     weight: Floats
     units: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
     scale: float
+    gone: NDArray[np.bool_]
 
     def costs(self, count: int) -> Floats:
         """Cost of removing each unit by itself."""
@@ -84,7 +86,20 @@ class _Reader:
         self.weight -= lost @ right
         self.inverse -= self.inverse[:, columns] @ right
         self.units = [(n[k], c[k]) for n, c in self.units for k in [~np.isin(n, gone)]]
+        self.gone[columns] = True
+        if self.gone.mean() > 0.2:
+            self._shrink()
         return max(error, 0.0) / self.scale
+
+    def _shrink(self) -> None:
+        """Forget the columns that are gone, which only cost time."""
+        kept = np.flatnonzero(~self.gone)
+        place = np.full(len(self.gone), -1)
+        place[kept] = np.arange(len(kept))
+        self.inverse = self.inverse[np.ix_(kept, kept)]
+        self.weight = self.weight[:, kept]
+        self.units = [(n, place[c]) for n, c in self.units]
+        self.gone = np.zeros(len(kept), bool)
 
 
 def _readers(problem: ScoringProblem, group: Group, centred: bool) -> Iterator[_Reader]:
@@ -113,7 +128,7 @@ def _readers(problem: ScoringProblem, group: Group, centred: bool) -> Iterator[_
                 by_size.append((chosen, np.stack([np.flatnonzero(u == n) for n in chosen])))
             damped = c + np.eye(len(c)) * max(DAMPING * float(np.trace(c)) / len(c), 1e-12)
             inverse = np.asarray(np.linalg.inv(damped), np.float64)
-            yield _Reader(inverse, w.copy(), by_size, max(scale, 1e-30))
+            yield _Reader(inverse, w.copy(), by_size, max(scale, 1e-30), np.zeros(len(c), bool))
 
 
 def _eliminate(readers: list[_Reader], count: int) -> Floats:

@@ -8,26 +8,27 @@ the additivity of small losses (LAPTOP-Diff, 2024); with refitted readers it is 
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.analysis import CostModel
 from graphprune.compensate.trial import distance, one_shot, outputs_of, with_weights
 from graphprune.dims import Slots
 from graphprune.passes import Scores, ScoringProblem
 from graphprune.statistics import unit_columns
 
 LEVELS = (0.25, 0.6)  # shares of a group that are removed for a trial
-SAMPLES = 64
+SAMPLES = (8, 64)  # for a trial, as many as the work allows
+WORK = 3e12  # multiply-adds of all trials
 
 
 def normalise(problem: ScoringProblem, scores: Scores) -> Scores:
     """Scores whose sums are shares of the variance of the outputs."""
     statistics = problem.statistics
-    batches, seen = [], 0
-    for feeds in statistics.batches:
-        batches.append(feeds)
-        seen += next(iter(feeds.values())).shape[0] if feeds else 1
-        if seen >= SAMPLES:
-            break
+    batches = _few(problem)
     before = outputs_of(statistics.model, batches)
     found = {}
     for group in problem.groups:
@@ -44,6 +45,31 @@ def normalise(problem: ScoringProblem, scores: Scores) -> Scores:
             after = outputs_of(with_weights(statistics.model, weights), batches)
             points.append((float(trace[gone]), max(points[-1][1], distance(before, after))))
         found[group.atom] = _stretched(mine, trace, points)
+    return found
+
+
+def _samples(problem: ScoringProblem) -> int:
+    """How many samples the trials are run on: fewer for large models, and always the same for one."""
+    macs = CostModel(problem.analysis).cost().macs
+    affordable = WORK / max(1, macs * len(LEVELS) * len(problem.groups))
+    return int(min(max(affordable, SAMPLES[0]), SAMPLES[1]))
+
+
+def _few(problem: ScoringProblem) -> list[Mapping[str, NDArray[Any]]]:
+    """The first calibration inputs, as many as trials are run on."""
+    most, found, seen = _samples(problem), [], 0
+    recording = problem.analysis.recording
+    for feeds in problem.statistics.batches:
+        sizes = {a.shape[0] if a.ndim else 0 for a in feeds.values()}
+        free = all(any(recording.dynamic(n)[:1]) for n in feeds)
+        size = sizes.pop() if len(sizes) == 1 else 1
+        if free and seen + size > most:
+            feeds = {n: a[: most - seen] for n, a in feeds.items()}
+            size = most - seen
+        found.append(feeds)
+        seen += size
+        if seen >= most:
+            break
     return found
 
 
