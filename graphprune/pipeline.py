@@ -20,7 +20,7 @@ import onnx_ir as ir
 from graphprune.analysis import Analysis, analyse_model
 from graphprune.analysis.cost import CostModel
 from graphprune.compensate import with_weights
-from graphprune.decide import Candidates, Decision, Options, candidates_for, choose_parts, decide
+from graphprune.decide import Candidates, Decision, Options, Parts, candidates_for, choose_parts, decide
 from graphprune.errors import ModelError, RuntimeMissingError, VerificationError
 from graphprune.inputs import Inputs, Wanted, chosen_by_data, prepare_inputs, single_threaded
 from graphprune.load import Source, check_output, load, save
@@ -60,6 +60,15 @@ STAGES = (
 )
 
 
+_UNFORESEEN = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    TypeError,
+    ValueError,
+)
 # From here on, inputs are not made up unasked: many minutes of work, or weights beyond memory.
 _LARGE_BYTES = 1_500_000_000
 _LARGE_MACS = 40_000_000_000
@@ -154,9 +163,31 @@ def run_pipeline(what: Any, options: Options, settings: Settings) -> Run:
     """
     clock = _Clock(settings.progress)
     source, normal, analysis = _analysed(what, options.seed, settings, clock)
+    parts = choose_parts(options, _obstacle(analysis, settings))
+    try:
+        return _pruned(source, normal, analysis, options, parts, settings, clock)
+    except _UNFORESEEN as error:
+        # Nobody asked for activations: a model of a form that following them did not expect is still pruned.
+        plain = choose_parts(
+            options, f"following the activations failed ({error!r}), which should be reported"
+        )
+        if parts == plain or not parts.needs_inputs or plain.needs_inputs:
+            raise
+        return _pruned(source, normal, analysis, options, plain, settings, clock)
+
+
+def _pruned(
+    source: Source,
+    normal: ir.Model,
+    analysis: Analysis,
+    options: Options,
+    parts: Parts,
+    settings: Settings,
+    clock: _Clock,
+) -> Run:
+    """Decide, repair and carry out with these parts."""
     structure = fingerprint(analysis.facts)
     overhead = max(0, source.size_bytes - CostModel(analysis).cost().weight_bytes)
-    parts = choose_parts(options, _obstacle(analysis, settings))
     inputs = None
     if parts.needs_inputs:
         _check_something_to_cut(analysis, candidates_for(analysis, options))

@@ -33,3 +33,19 @@ def test_default_recipe(name: str) -> None:
     assert result.report["equivalence"]["status"] == "equal"
     assert result.report["method"]["recipe"] == "auto"
     assert result.report["after"]["params"] < result.report["before"]["params"]
+
+
+def test_what_cannot_be_followed_is_cut_by_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody asked for activations, so a fault in following them costs accuracy, not the result."""
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise KeyError("some tensor")
+
+    monkeypatch.setattr("graphprune.inputs.CompensationProblem", broken)
+    model = HANDMADE["residual_add"]()
+    report = graphprune.prune(model, 0.5, calib="noise", calib_samples=8).report
+    assert report["equivalence"]["status"] == "equal"
+    assert report["method"]["recipe"] == "plain"
+    assert any("some tensor" in w for w in report["warnings"])
+    with pytest.raises(KeyError):
+        graphprune.prune(model, 0.5, recipe="auto", calib="noise", calib_samples=8)
