@@ -83,6 +83,8 @@ def find_branches(
         ends = dict(walk.run())
         if walk.stuck:
             frozen.setdefault(atom.id, walk.stuck)
+        elif not flow.place.keys() >= set(joins.get(atom, ())):
+            frozen.setdefault(atom.id, "single slots are joined in a body")
         else:
             alone = flow.needed_only_by(walk, ends, dict.fromkeys(joins.get(atom, ()), slot))
             owners.update(dict.fromkeys(alone, take(atom, [slot])))

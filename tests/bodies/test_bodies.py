@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
+import graphprune
 from graphprune.testing import prune_at_random
 
 IF = """<ir_version: 8, opset_import: ["" : 17]>
@@ -110,3 +111,26 @@ def test_a_state_that_changes_its_size_is_frozen_with_a_reason() -> None:
 def test_ratios(ratio: float) -> None:
     outcome = prune_at_random(build(LOOP, w0=(4, 8), w1=(8, 8), w2=(8, 6), w3=(8, 3), w4=(6, 3)), ratio)
     assert outcome.equivalence.status == "equal"
+
+
+def test_single_slots_joined_in_a_body_are_frozen_with_a_reason() -> None:
+    """A row that is put together of single slots inside a branch keeps all of them."""
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[n, 4] x, bool pick) => (float[n, 3] y) {
+    h = MatMul(x, w0)
+    r = If(pick) <
+        then_branch = yes () => (float[n, 2] a) {
+            p = MatMul(h, w1)
+            q = MatMul(h, w2)
+            a = Concat<axis = 1>(p, q) },
+        else_branch = no () => (float[n, 2] b) { b = MatMul(h, w3) }>
+    y = MatMul(r, w4)
+}"""
+    model = onnx.parser.parse_model(text)
+    draw = np.random.default_rng(0)
+    for name, shape in {"w0": (4, 8), "w1": (8, 1), "w2": (8, 1), "w3": (8, 2), "w4": (2, 3)}.items():
+        values = draw.normal(size=shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    groups = {g.size: g.frozen for g in graphprune.analyse(model).groups if g.size in (2, 8)}
+    assert groups[2]
+    assert not groups[8]
