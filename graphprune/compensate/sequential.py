@@ -23,12 +23,12 @@ from graphprune.compensate.solve import Normal, fit_checked
 from graphprune.compensate.trial import one_shot
 from graphprune.dims import Keeps
 from graphprune.passes import Repair, Repaired
-from graphprune.rewrite.masking import zero_removed
+from graphprune.rewrite.masking import is_masked, kept_elements, zero_removed
 from graphprune.statistics import Statistics
 from graphprune.statistics.layout import StateLayout
 from graphprune.statistics.linear import Linear, find_linear
 from graphprune.statistics.moments import Moments
-from graphprune.statistics.stages import StageModel, Store, plan_stages, run_stage
+from graphprune.statistics.stages import Stage, StageModel, Store, plan_stages, run_stage
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -92,26 +92,20 @@ class _Repairer:
         self.batches = batches
         self.facts = analysis.facts
         self.nodes = {n.name: n for n in self.facts.nodes}
-        self.producer = {o: n.name for n in self.facts.nodes for o in n.outputs}
         self.linear = find_linear(analysis)
         self.builder = StageModel(model, self.facts)
         self.original, self.pruned = Store(how.budget), Store(how.budget)
         self.changed: set[str] = set()
         self.result = Repair()
-        self.masked = {
-            w.name
-            for w in analysis.weights.values()
-            if w.masked and w.made is None and any(a in keeps for d in w.dims for a in d.atoms)
-        }
+        self.masked = {w.name for w in analysis.weights.values() if w.made is None and is_masked(w, keeps)}
         self.random = np.random.default_rng(how.seed)
 
     def run(self, say: Callable[[int, int], None]) -> Repair:
         tied = [i for i in self.linear if i.twins]
         if tied:
             self._fit_tied(tied)
-        settled = {i.node: self.nodes[i.node].inputs[0] for i in self.linear if not i.twins}
-        stages = plan_stages(self.facts, settled, ())
-        by_stage = self._by_stage(stages, settled)
+        stages = plan_stages(self.facts, {i.node for i in self.linear if not i.twins})
+        by_stage = self._by_stage(stages)
         for k, feeds in enumerate(self.batches):
             for name in self.facts.inputs:
                 self.original.put(name, k, feeds[name])
@@ -132,7 +126,7 @@ class _Repairer:
         say(len(stages), len(stages))
         return self.result
 
-    def _by_stage(self, stages: Sequence[Any], settled: Mapping[str, str]) -> dict[int, list[Linear]]:
+    def _by_stage(self, stages: Sequence[Stage]) -> dict[int, list[Linear]]:
         at = {n: k for k, stage in enumerate(stages) for n in stage.nodes}
         found: dict[int, list[Linear]] = {}
         for item in self.linear:
@@ -190,9 +184,7 @@ class _Repairer:
         """Which elements of a weight remain; None for all."""
         if name not in self.masked:
             return None
-        weight = self.analysis.weights[name]
-        ones = zero_removed(np.ones(weight.shape, np.int8), weight, self.keeps, np.zeros((), np.int8))
-        return np.asarray(ones, bool)
+        return kept_elements(self.analysis.weights[name], self.keeps)
 
     # -- fitting ------------------------------------------------------------------------------
 

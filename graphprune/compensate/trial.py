@@ -9,10 +9,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from graphprune.analysis.weights import zero_of
 from graphprune.compensate.solve import refit
 from graphprune.dims import Keeps
-from graphprune.rewrite.masking import zero_removed
+from graphprune.rewrite.masking import kept_elements, masked_weights
 from graphprune.runtime.session import Session, open_session
 from graphprune.statistics import Linear, Statistics
 
@@ -31,18 +30,12 @@ def one_shot(statistics: Statistics, keeps: Keeps, readers: Sequence[Linear]) ->
         readers: linear operators to refit.
     """
     analysis = statistics.analysis
-    found: dict[str, Array] = {}
-    for weight in analysis.weights.values():
-        if weight.masked and weight.made is None and any(a in keeps for d in weight.dims for a in d.atoms):
-            array = analysis.facts.weights[weight.name].numpy()
-            found[weight.name] = zero_removed(array, weight, keeps, zero_of(weight, analysis.facts))
+    found = masked_weights(analysis, keeps)
     for item in readers:
         if item.why or item.weight not in found:
             continue
         stored = analysis.facts.weights[item.weight].numpy()
-        weight_ = analysis.weights[item.weight]
-        ones = zero_removed(np.ones(stored.shape, np.int8), weight_, keeps, np.zeros((), np.int8))
-        kept = item.layout.matrix(item.view(ones)) > 0
+        kept = item.layout.matrix(item.view(kept_elements(analysis.weights[item.weight], keeps)))
         matrix = item.layout.matrix(item.view(stored)).astype(np.float64) * item.gain
         fitted, shift = np.zeros(matrix.shape), np.zeros(matrix.shape[:2])
         for k, moments in enumerate(statistics.moments(item)):
@@ -63,9 +56,7 @@ def one_shot(statistics: Statistics, keeps: Keeps, readers: Sequence[Linear]) ->
             if use.bias:
                 bias = analysis.facts.weights[use.bias].numpy()
                 moved = found.get(use.bias, bias).astype(np.float64) + use.layout.bias(shift, bias.shape)
-                if any(a in keeps for d in analysis.weights[use.bias].dims for a in d.atoms):
-                    bias_ = analysis.weights[use.bias]
-                    moved = np.asarray(zero_removed(moved, bias_, keeps, np.zeros((), np.int8)), np.float64)
+                moved[~kept_elements(analysis.weights[use.bias], keeps)] = 0
                 found[use.bias] = moved.astype(bias.dtype)
     return found
 

@@ -27,7 +27,7 @@ def masked(model: ir.Model, analysis: Analysis, keeps: Keeps) -> ir.Model:
     graph = zeroed.graph
     editor = Editor(graph)
     for weight in analysis.weights.values():
-        if not weight.masked or not any(a in keeps for d in weight.dims for a in d.atoms):
+        if not is_masked(weight, keeps):
             continue
         if weight.made is not None:
             _mask_made(editor, weight, keeps)
@@ -71,6 +71,26 @@ def _lazily_zeroed(
         return ir.Tensor(zeroed, dtype=tensor.dtype, shape=shape, name=weight.name)
 
     return ir.LazyTensor(make, dtype=tensor.dtype, shape=shape, name=weight.name)
+
+
+def is_masked(weight: Weight, keeps: Keeps) -> bool:
+    """Whether the masked original holds zeros in this weight."""
+    return weight.masked and any(a in keeps for d in weight.dims for a in d.atoms)
+
+
+def masked_weights(analysis: Analysis, keeps: Keeps) -> dict[str, NDArray[Any]]:
+    """The initializers that the masked original changes, with their new values."""
+    return {
+        w.name: zero_removed(analysis.facts.weights[w.name].numpy(), w, keeps, zero_of(w, analysis.facts))
+        for w in analysis.weights.values()
+        if w.made is None and is_masked(w, keeps)
+    }
+
+
+def kept_elements(weight: Weight, keeps: Keeps) -> NDArray[np.bool_]:
+    """Which elements of a weight mention no removed slot; shape of the weight."""
+    ones = zero_removed(np.ones(weight.shape, np.int8), weight, keeps, np.zeros((), np.int8))
+    return np.asarray(ones, bool)
 
 
 def zero_removed(

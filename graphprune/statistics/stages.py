@@ -9,7 +9,7 @@ computed once.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,13 +35,12 @@ class Stage:
     drops: frozenset[str]  # not needed any more when the stage is over
 
 
-def plan_stages(facts: GraphFacts, settled: Mapping[str, str], wanted: Sequence[str]) -> list[Stage]:
+def plan_stages(facts: GraphFacts, settled: Collection[str]) -> list[Stage]:
     """Cut a graph into stages.
 
     Args:
         facts: the graph.
-        settled: operators that are settled one after the other, and the tensor each reads.
-        wanted: further tensors that are asked for.
+        settled: names of the operators that are settled one after the other.
     """
     level: dict[str, int] = {}
     of_node: dict[str, int] = {}
@@ -51,22 +50,15 @@ def plan_stages(facts: GraphFacts, settled: Mapping[str, str], wanted: Sequence[
         for name in node.outputs:
             level[name] = of_node[node.name]
     last = max(of_node.values(), default=0)
-    needed: dict[str, int] = dict.fromkeys(wanted, last + 1)
+    needed: dict[str, int] = {}
     for node in facts.nodes:
         for name in (*node.inputs, *node.captured):
             needed[name] = max(needed.get(name, 0), of_node[node.name])
-    for settler, name in settled.items():
-        needed[name] = max(needed.get(name, 0), of_node[settler])
-    made = {name: k for name, k in level.items() if name}
     stages = []
     for k in range(last + 1):
         nodes = tuple(n.name for n in facts.nodes if of_node[n.name] == k)
-        keeps = frozenset(
-            name
-            for name, at in made.items()
-            if at == k and (needed.get(name, -1) > k or name in settled.values() or name in wanted)
-        )
-        drops = frozenset(name for name, until in needed.items() if until == k and name not in wanted)
+        keeps = frozenset(n for n, at in level.items() if n and at == k and needed.get(n, -1) > k)
+        drops = frozenset(name for name, until in needed.items() if until == k)
         stages.append(Stage(nodes, keeps, drops))
     return stages
 
@@ -123,7 +115,6 @@ class StageModel:
         self.model = model
         self._nodes = {str(n.name): n for n in model.graph}
         self._facts = {n.name: n for n in facts.nodes}
-        self._types: dict[str, Any] = {}
 
     def inputs_of(self, nodes: Sequence[str]) -> tuple[str, ...]:
         """Tensors that nodes read and do not make themselves, weights left out."""

@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.analysis.facts import NodeFacts
-from graphprune.analysis.weights import zero_of
 from graphprune.compensate import with_weights
 from graphprune.passes import CompensationProblem, Repair
-from graphprune.rewrite.masking import zero_removed
+from graphprune.rewrite.masking import masked_weights
 from graphprune.statistics.stages import StageModel, Store, plan_stages, run_stage
 
 Array = NDArray[Any]
@@ -39,8 +38,8 @@ def estimated(problem: CompensationProblem, weights: Mapping[str, Array]) -> dic
     if weights:
         problem = dataclasses.replace(problem, model=with_weights(problem.model, weights))
     facts = problem.analysis.facts
-    now = {**_masked(problem), **weights}
-    stages = plan_stages(facts, {n.name: n.inputs[0] for n in norms}, ())
+    now = {**masked_weights(problem.analysis, problem.keeps), **weights}
+    stages = plan_stages(facts, {n.name for n in norms})
     stage_of = {name: k for k, stage in enumerate(stages) for name in stage.nodes}
     builder, store = StageModel(problem.model, facts), Store(problem.budget)
     count = len(problem.batches)
@@ -82,16 +81,6 @@ def _norms(problem: CompensationProblem) -> list[NodeFacts]:
         and not n.attributes.get("training_mode")
         and all(i in facts.weights and uses[i] == 1 for i in n.inputs[3:5])
     ]
-
-
-def _masked(problem: CompensationProblem) -> dict[str, Array]:
-    """Weights with removed slots set to zero."""
-    facts = problem.analysis.facts
-    return {
-        w.name: zero_removed(facts.weights[w.name].numpy(), w, problem.keeps, zero_of(w, facts))
-        for w in problem.analysis.weights.values()
-        if w.masked and w.made is None and any(a in problem.keeps for d in w.dims for a in d.atoms)
-    }
 
 
 def _statistics(arrays: list[Array]) -> tuple[Array, Array]:
