@@ -1,0 +1,39 @@
+"""`graphprune apply`: a plan once more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from graphprune.cli.shared import beside, check_writable, output_options, progress, show_run
+
+
+@click.command()
+@click.argument("plan", type=click.Path(path_type=Path))
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--calib", metavar="DATA", help="Inputs for the repair, instead of those the plan names.")
+@click.option("--no-repair", is_flag=True, help="Cut only, even if the plan was made with a repair.")
+@output_options
+def apply(plan: Path, model: Path, **given: Any) -> None:
+    """Repeat PLAN exactly on MODEL, which may be a fine-tuned twin of the model it was made for."""
+    from graphprune.inputs import Wanted
+    from graphprune.pipeline import Settings, run_plan
+    from graphprune.plan import read_plan
+
+    check_writable(given["json_file"], None)
+    with progress(given) as say:
+        settings = Settings(
+            given["output"] or beside(model),
+            given["force"],
+            not given["no_verify"],
+            not given["no_benchmark"],
+            False,
+            say,
+            say,
+            Wanted(given["calib"]),
+            not given["no_repair"],
+        )
+        run = run_plan(model, read_plan(plan), settings, given["seed"])
+    show_run(run, given)

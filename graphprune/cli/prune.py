@@ -1,0 +1,136 @@
+"""`graphprune MODEL`: the main verb."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from graphprune.cli.config import ratios_by_name, read_config
+from graphprune.cli.shared import (
+    beside,
+    check_writable,
+    kinds,
+    listed,
+    output_options,
+    progress,
+    read_bytes,
+    show_run,
+    write_text,
+)
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--ratio", type=float, help="Share of slots to remove from each prunable group [0.5].")
+@click.option(
+    "--target", multiple=True, metavar="T", help="macs=0.5, params=1.2M, size=8MB: what may be left."
+)
+@click.option(
+    "--calib",
+    metavar="DATA",
+    help="Inputs to learn from, no labels: .npz, .npy, a folder of them or of images, "
+    "module:function, noise.",
+)
+@click.option("--calib-samples", type=int, metavar="N", help="Use at most this many of them.")
+@click.option(
+    "--preprocess", default="", metavar="STEPS", help="For images: resize=256,crop=224,mean=0.5,std=0.5, ..."
+)
+@click.option("--recipe", default="", metavar="NAME", help="Which method: see `graphprune recipes` [auto].")
+@click.option(
+    "--criterion", default="", metavar="PASS", help="How slots are scored, instead of the recipe's."
+)
+@click.option("--reducer", default="", metavar="PASS", help="How the scores of a slot's weights become one.")
+@click.option(
+    "--normaliser", default="", metavar="PASS", help="How scores are made comparable between groups."
+)
+@click.option("--allocation", default="", metavar="PASS", help="How many slots each group keeps.")
+@click.option("--compensation", default="", metavar="PASS", help="How the remaining weights are repaired.")
+@click.option(
+    "--memory", default="4GB", show_default=True, metavar="SIZE", help="Of activations and statistics."
+)
+@click.option(
+    "--round-to",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Keep multiples of this many channels or neurons.",
+)
+@click.option(
+    "--min-keep",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="Share every group keeps under a target or ranking.",
+)
+@click.option(
+    "--structures",
+    metavar="KINDS",
+    help="Only these kinds, by comma: channels, neurons, heads, kv-groups, head-dim, groups, hidden, "
+    "experts, vocabulary, residual.",
+)
+@click.option(
+    "--only", multiple=True, metavar="PATTERN", help="Only dimensions of weights or nodes with such names."
+)
+@click.option(
+    "--exclude", multiple=True, metavar="PATTERN", help="Leave dimensions of such weights or nodes alone."
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=read_config,
+    help="TOML file of options.",
+)
+@click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(path_type=Path),
+    help="Write the plan (kept indices and reasons) as JSON.",
+)
+@click.option("--dry-run", is_flag=True, help="Decide and report, but make no model.")
+@output_options
+@click.pass_context
+def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
+    """Prune MODEL: remove the slots that matter least, and prove the result."""
+    from graphprune.decide import Options, parse_targets
+    from graphprune.inputs import Wanted
+    from graphprune.pipeline import Settings, run_pipeline
+
+    targets = parse_targets(listed(given["target"]))
+    ratio = given["ratio"]
+    options = Options(
+        ratio=0.5 if ratio is None and not targets else ratio,
+        targets=targets,
+        recipe=given["recipe"],
+        criterion=given["criterion"],
+        reducer=given["reducer"],
+        normaliser=given["normaliser"],
+        allocation=given["allocation"],
+        compensation=given["compensation"],
+        round_to=given["round_to"],
+        min_keep=given["min_keep"],
+        structures=kinds(given["structures"]),
+        only=tuple(listed(given["only"])),
+        exclude=tuple(listed(given["exclude"])),
+        ratios=ratios_by_name(ctx.meta.get("ratios", {})),
+        seed=given["seed"],
+    )
+    check_writable(given["json_file"], given["plan_file"])
+    with progress(given) as say:
+        settings = Settings(
+            given["output"] or beside(model),
+            given["force"],
+            not given["no_verify"],
+            not given["no_benchmark"],
+            given["dry_run"],
+            say,
+            say,
+            Wanted(given["calib"], given["calib_samples"], given["preprocess"], read_bytes(given["memory"])),
+        )
+        run = run_pipeline(model, options, settings)
+    if given["plan_file"]:
+        write_text(given["plan_file"], run.plan.to_json())
+    show_run(run, given)

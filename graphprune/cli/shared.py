@@ -1,0 +1,141 @@
+"""What several verbs share: options of the output, files that are written, progress."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from graphprune.errors import OutputError, UsageError
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every verb that writes a model."""
+    for option in reversed(
+        (
+            click.option(
+                "-o",
+                "--output",
+                type=click.Path(path_type=Path),
+                help="Where the pruned model goes [MODEL.pruned.onnx].",
+            ),
+            click.option("--force", is_flag=True, help="Allow the output to be the input file."),
+            click.option("--no-verify", is_flag=True, help="Skip the comparison with the masked original."),
+            click.option("--no-benchmark", is_flag=True, help="Skip the latency measurement."),
+            click.option(
+                "--json",
+                "json_file",
+                metavar="FILE",
+                help="Write the whole report as JSON; - for standard output.",
+            ),
+            click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
+            click.option("--seed", type=int, default=0, show_default=True, help="Of everything random."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def beside(model: Path) -> Path:
+    """Where the result goes if nothing else is said."""
+    return model.with_name(f"{model.stem}.pruned.onnx")
+
+
+def read_bytes(text: str) -> int:
+    """A size such as 512MB or 4GB in bytes."""
+    found = re.fullmatch(r"([0-9.]+)\s*([KMG]?)I?B?", str(text).strip().upper())
+    try:
+        if found is None:
+            raise ValueError
+        return int(float(found[1]) * {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}[found[2]])
+    except ValueError:
+        raise UsageError(f"cannot read the size {text!r}: write for example 512MB or 4GB") from None
+
+
+def listed(values: Any) -> list[str]:
+    """Repeated options and configuration entries as one list."""
+    return [values] if isinstance(values, str) else list(values or ())
+
+
+def kinds(text: Any) -> tuple[str, ...] | None:
+    """Kinds of dimensions, from one string or a list."""
+    if text is None:
+        return None
+    parts = text.split(",") if isinstance(text, str) else list(text)
+    return tuple(p.strip() for p in parts if p.strip())
+
+
+def check_writable(*files: str | Path | None) -> None:
+    """Find out before the work whether reports can go where they should."""
+    for file in files:
+        if file is not None and str(file) != "-":
+            folder = Path(file).resolve().parent
+            if not folder.is_dir() or Path(file).is_dir():
+                raise OutputError(
+                    f"cannot write {file}: "
+                    + ("it is a folder" if folder.is_dir() else "its folder does not exist")
+                )
+
+
+def write_text(file: str | Path, text: str) -> None:
+    """Write a report; `-` is standard output.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if str(file) == "-":
+        click.echo(text, nl=False)
+        return
+    try:
+        Path(file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {file}: {error.strerror or error}") from None
+
+
+def show_run(run: Any, given: dict[str, Any]) -> None:
+    """The report of a run, where it was asked for."""
+    from rich.console import Console
+
+    from graphprune.report import make_report, show_report
+
+    report = make_report(run)
+    if given["json_file"]:
+        write_text(given["json_file"], json.dumps(report, indent=1) + "\n")
+    if not given["quiet"] and given["json_file"] != "-":
+        show_report(report, Console())
+
+
+@contextmanager
+def progress(given: dict[str, Any]) -> Iterator[Callable[[str], None]]:
+    """One line for each stage on standard error, with its time; a spinner where there is a terminal."""
+    if given["quiet"]:
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    started: list[tuple[str, float]] = []
+
+    def finish() -> None:
+        if started:
+            stage, start = started.pop()
+            console.print(f"[dim]{stage:<10}{time.perf_counter() - start:6.2f} s[/]")
+
+    with console.status("") as status:
+
+        def say(stage: str) -> None:
+            if started and stage.partition(" ")[0] == started[-1][0]:
+                status.update(stage)  # the same stage, further on
+                return
+            finish()
+            started.append((stage, time.perf_counter()))
+            status.update(stage)
+
+        yield say
+        finish()
