@@ -2,6 +2,10 @@
 
 solve.py       closed-form fits of one operator
 sequential.py  a whole network, front to back
+reconstruct.py operators that feed a refitted one move as well, segment by segment
+  segments.py  which operators those are
+  walk.py      what reaches them
+  descent.py   how they move
 trial.py       one group by itself, to see what it costs
 """
 

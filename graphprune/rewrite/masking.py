@@ -97,7 +97,7 @@ def zero_removed(
     array: NDArray[np.generic], weight: Weight, keeps: Keeps, zero: NDArray[np.generic]
 ) -> NDArray[np.generic]:
     """`array` (shape of the weight) with `zero`, stretched over it, wherever a removed slot is mentioned."""
-    array = np.array(array)
+    array = np.array(array, order="C")
     zeros = np.broadcast_to(zero, array.shape)
     if any(keeps[a].outer for d in weight.dims for a in d.atoms if a in keeps):
         kept = cut(np.arange(array.size).reshape(array.shape), weight.dims, keeps).ravel()

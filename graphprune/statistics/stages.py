@@ -123,8 +123,19 @@ class StageModel:
         weights = self.model.graph.initializers
         return tuple(dict.fromkeys(n for n in read if n and n not in made and n not in weights))
 
+    def weight(self, name: str) -> Array:
+        """The value of an initializer."""
+        tensor = self.model.graph.initializers[name].const_value
+        assert tensor is not None
+        return np.asarray(tensor.numpy())
+
     def build(
-        self, nodes: Sequence[str], outputs: Sequence[str], replaced: Mapping[str, Array], given: Feeds
+        self,
+        nodes: Sequence[str],
+        outputs: Sequence[str],
+        replaced: Mapping[str, Array],
+        given: Feeds,
+        free: Collection[str] = (),
     ) -> ir.Model:
         """The nodes as a model of their own.
 
@@ -133,11 +144,12 @@ class StageModel:
             outputs: tensors to give.
             replaced: other values for some weights.
             given: one example of every input.
+            free: weights that become inputs.
         """
         graph = self.model.graph
         values: dict[str, ir.Value] = {}
         inputs, weights = [], []
-        for name in self.inputs_of(nodes):
+        for name in (*self.inputs_of(nodes), *free):
             array = given[name]
             value = ir.Value(
                 name=name,
@@ -148,7 +160,7 @@ class StageModel:
             inputs.append(value)
         used = {n for node in nodes for n in (*self._facts[node].inputs, *self._facts[node].captured)}
         for name, initializer in graph.initializers.items():
-            if name not in used or initializer.const_value is None:
+            if name not in used or name in values or initializer.const_value is None:
                 continue
             tensor: ir.TensorProtocol = initializer.const_value
             if name in replaced:

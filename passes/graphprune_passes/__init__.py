@@ -98,6 +98,13 @@ PASSES = (
     Pass("compensation", "refit", compensations.refit, "refit to the original, front to back", "inputs"),
     Pass(
         "compensation",
+        "refit-blocks",
+        compensations.refit_blocks,
+        "refit, then fit what feeds each refitted operator too",
+        "inputs",
+    ),
+    Pass(
+        "compensation",
         "refit-output",
         compensations.refit_dense,
         "refit each operator to its output",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphprune.compensate.reconstruct import reconstruct
 from graphprune.compensate.sequential import How, repair
 from graphprune.passes import CompensationProblem, Repair
 from graphprune_passes.compensations import batch_norm
@@ -22,6 +23,17 @@ def refit(problem: CompensationProblem) -> Repair:
     The least-squares update of OB2C with the target of ThiNet and He et al. (both ICCV 2017); the default.
     """
     return _run(problem, How(budget=problem.budget, seed=problem.seed))
+
+
+def refit_blocks(problem: CompensationProblem) -> Repair:
+    """Refit front to back, then let the operators before each refitted one move as well; the default.
+
+    The refit, and on top of it block reconstruction (AdaRound, ICML 2020; BRECQ, ICLR 2021).
+    """
+    found = refit(problem)
+    more = reconstruct(problem, found)
+    found.weights |= more.weights
+    return found
 
 
 def refit_dense(problem: CompensationProblem) -> Repair:

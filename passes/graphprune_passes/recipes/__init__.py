@@ -12,7 +12,7 @@ from graphprune_passes.recipes import activations, surgeon, weights
 
 RECIPES = (
     Recipe(
-        "auto", "obs", "mean", "sensitivity", "knapsack", "refit",
+        "auto", "obs", "mean", "sensitivity", "knapsack", "refit-blocks",
         "ours: OBS scores, measured sensitivity, knapsack on exact costs, refit to the original", True,
         "the best we have: needs inputs, makes some up if none are given",
     ),

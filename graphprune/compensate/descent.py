@@ -1,0 +1,169 @@
+"""Fits the weights of one segment by descent on what it should give."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.compensate.segments import Segment
+from graphprune.gradient import backward
+from graphprune.runtime.session import Session, open_session
+from graphprune.statistics.stages import StageModel
+
+Array = NDArray[Any]
+Weights = Mapping[str, Array]
+
+RATE = 0.02  # of the root mean square of each weight
+_FIRST, _SECOND = 0.9, 0.999  # moments of Adam (Kingma and Ba, ICLR 2015)
+_CHECKS = 6  # times that the weights are judged on the way
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One batch: what the segment reads and what it should give."""
+
+    feeds: Mapping[str, Array]
+    target: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Weights, and the share of the variance of the target that is lost on rows kept aside.
+
+    Attributes:
+        weights: new values by name.
+        before, after: without and with them.
+    """
+
+    weights: dict[str, Array]
+    before: float
+    after: float
+
+
+class Descent:
+    """One segment with its weights as inputs, ready to run forwards and backwards."""
+
+    def __init__(self, builder: StageModel, segment: Segment, example: Rows, weights: Weights) -> None:
+        self.segment = segment
+        self._made = [o for n in segment.nodes for o in n.outputs if o]
+        self._fixed = {
+            n: builder.weight(n)
+            for node in segment.nodes
+            for n in node.inputs
+            if n and n in builder.model.graph.initializers and n not in weights
+        }
+        names = [n.name for n in segment.nodes]
+        given = {**example.feeds, **weights}
+        self._session: Session = open_session(
+            builder.build(names, self._made, {}, given, free=tuple(weights))
+        )
+        self._ports = {p.name for p in self._session.inputs}
+
+    def close(self) -> None:
+        """Let go of the session."""
+        self._session.close()
+
+    def run(self, rows: Rows, weights: Weights) -> dict[str, Array]:
+        """Values of every tensor of the segment."""
+        feeds = {k: v for k, v in {**rows.feeds, **weights}.items() if k in self._ports}
+        return {**self._fixed, **rows.feeds, **weights, **self._session.run(feeds, self._made)}
+
+    def loss(self, rows: Sequence[Rows], weights: Weights) -> float:
+        """Mean squared error as a share of the variance of the target."""
+        lost = total = 0.0
+        for row in rows:
+            found = self.run(row, weights)[self.segment.result]
+            lost += float(np.square(found - row.target, dtype=np.float64).sum())
+            total += float(np.square(_centred(row.target), dtype=np.float64).sum())
+        return lost / max(total, 1e-30)
+
+    def gradient(self, row: Rows, weights: Weights) -> dict[str, Array]:
+        """Of half the squared error, summed."""
+        values = self.run(row, weights)
+        seed = values[self.segment.result] - row.target
+        return backward(self.segment.nodes, values, {self.segment.result: seed}, tuple(weights))
+
+    def multiply_adds(self, row: Rows, weights: Weights) -> int:
+        """Of one batch, forwards."""
+        values = self.run(row, weights)
+        total = 0
+        for node in self.segment.nodes:
+            if node.op in ("MatMul", "Gemm"):
+                long = values[node.inputs[0]].shape[0 if node.attributes.get("transA") else -1]
+                total += values[node.outputs[0]].size * long
+            elif node.op in ("LSTM", "GRU", "RNN"):
+                wide, deep = (values[node.inputs[k]] for k in (1, 2))
+                total += (
+                    (wide.size + deep.size)
+                    * values[node.inputs[0]].shape[0]
+                    * values[node.inputs[0]].shape[1]
+                )
+            elif node.op == "Conv":
+                total += values[node.outputs[0]].size * int(np.prod(values[node.inputs[1]].shape[1:]))
+        return total
+
+
+def descend(
+    descent: Descent,
+    weights: Weights,
+    learn: Sequence[Rows],
+    judge: Sequence[Rows],
+    steps: int,
+    together: int,
+    random: np.random.Generator,
+) -> Fitted:
+    """Adam on the squared error with a rate that falls to zero; the best weights on rows kept aside win.
+
+    Args:
+        descent: the segment.
+        weights: to start from.
+        learn: batches to fit.
+        judge: batches kept aside.
+        steps: how many.
+        together: batches of one step.
+        random: chooses the batches.
+    """
+    now = {n: np.array(a, np.float32) for n, a in weights.items()}
+    rates = _rates(now)
+    first: dict[str, Array] = {n: np.zeros_like(a) for n, a in now.items()}
+    second: dict[str, Array] = {n: np.zeros_like(a) for n, a in now.items()}
+    start = best = descent.loss(judge, now)
+    found = dict(now)
+    order: list[int] = []
+    for step in range(1, steps + 1):
+        if len(order) < together:
+            order = [*order, *random.permutation(len(learn)).tolist()]
+        chosen, order = order[:together], order[together:]
+        slopes = [descent.gradient(learn[k], now) for k in chosen]
+        falling = 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
+        for name in now:
+            slope = sum((s[name] for s in slopes[1:]), slopes[0][name])
+            first[name] = _FIRST * first[name] + (1 - _FIRST) * slope
+            second[name] = _SECOND * second[name] + (1 - _SECOND) * slope * slope
+            mean = first[name] / (1 - _FIRST**step)
+            root = np.sqrt(second[name] / (1 - _SECOND**step))
+            move = mean / (root + 1e-12 + 1e-6 * float(root.max(initial=0.0)))
+            now[name] = (now[name] - np.float32(falling * rates[name]) * move).astype(np.float32)
+        if step % max(1, steps // _CHECKS) == 0 or step == steps:
+            loss = descent.loss(judge, now)
+            if loss < best:
+                best, found = loss, {n: a.copy() for n, a in now.items()}
+    return Fitted(found, start, best)
+
+
+def _rates(weights: Weights) -> dict[str, float]:
+    """Steps in proportion to the size of each weight; biases move like the weights beside them."""
+    sizes = {n: float(np.sqrt(np.mean(np.square(a)))) for n, a in weights.items()}
+    matrices = [sizes[n] for n, a in weights.items() if a.ndim > 1] or list(sizes.values())
+    common = float(np.mean(matrices))
+    return {n: RATE * (sizes[n] if a.ndim > 1 else max(sizes[n], common)) for n, a in weights.items()}
+
+
+def _centred(target: Array) -> Array:
+    """Without the mean of each channel; channels are the axis of a bias, which may be the second or the last."""
+    return np.asarray(target - target.mean(axis=0, keepdims=True))

@@ -1,0 +1,155 @@
+"""Fits what is left of each segment to what the whole segment gave in the original.
+
+A linear refit can only mix what the kept neurons or heads give. Here the operators that feed them move as
+well, each segment by itself, front to back, on what reaches it in the pruned network: the block
+reconstruction of post-training quantisation (AdaRound, Nagel et al., ICML 2020; BRECQ, Li et al., ICLR 2021)
+with what is pruned instead of what is rounded. No labels, no loss of the task, no gradient through the
+network: the target of a segment is what the original gave at its end, and what the branch beside it has lost.
+
+Everything runs at pruned widths, in the rewritten network; what was learnt goes back to original shapes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.analysis.facts import read_graph
+from graphprune.compensate.descent import Descent, Rows, descend
+from graphprune.compensate.segments import Segment, find_segments
+from graphprune.compensate.trial import with_weights
+from graphprune.compensate.walk import Walk
+from graphprune.dims import Dim
+from graphprune.dims.evaluate import cut
+from graphprune.passes import CompensationProblem, Repair, Repaired
+from graphprune.rewrite import rewrite
+
+Array = NDArray[Any]
+
+MULTIPLY_ADDS = 4e11  # of all steps forwards, about a minute on one core
+STEPS, FEWEST_STEPS = 200, 40
+ROWS = 1024  # of the target in one step, at least
+LEAST_GAIN = 0.01  # of the loss; below it weights stay as they are
+_LEAST_BATCHES = 4
+
+
+def reconstruct(problem: CompensationProblem, repaired: Repair) -> Repair:
+    """Go on from a repair: fit every segment that has lost something.
+
+    Args:
+        problem: what was repaired.
+        repaired: its new weights.
+
+    Returns:
+        New weights at their original shapes, and a line on each segment that was fitted.
+    """
+    if len(problem.batches) < _LEAST_BATCHES:
+        return Repair()
+    return _Reconstruction(problem, repaired).run()
+
+
+class _Reconstruction:
+    def __init__(self, problem: CompensationProblem, repaired: Repair) -> None:
+        self.problem, self.keeps, self.dims = problem, problem.keeps, problem.analysis.dims
+        whole = with_weights(problem.model, repaired.weights)
+        self.whole = whole.graph.initializers
+        pruned = rewrite(whole, problem.analysis, problem.keeps)
+        facts = read_graph(pruned)
+        self.segments = [s for s in map(self._known, find_segments(facts)) if s is not None]
+        self.before = Walk(problem.model, problem.analysis.facts, problem.batches, problem.budget)
+        self.after = Walk(pruned, facts, problem.batches, problem.budget)
+        self.random = np.random.default_rng(problem.seed)
+
+    def _known(self, segment: Segment) -> Segment | None:
+        """The segment with weights of the original only; None if it has lost nothing or is not comparable."""
+        weights = self.problem.analysis.weights
+        known = tuple(n for n in segment.weights if n in weights and n in self.whole)
+        axes = [d for n in known for d in weights[n].dims]
+        beside = segment.beside if segment.beside in self.dims else ""
+        if segment.result not in self.dims or not any(a in self.keeps for d in axes for a in d.atoms):
+            return None
+        tensors = (segment.result, beside) if beside else (segment.result,)
+        axes += [d for n in tensors for d in self.dims[n]]
+        if any(self.keeps[a].outer for d in axes for a in d.atoms if a in self.keeps):
+            return None
+        return dataclasses.replace(segment, weights=known, beside=beside)
+
+    def run(self) -> Repair:
+        learnt: dict[str, Array] = {}
+        result = Repair()
+        share = MULTIPLY_ADDS / max(1, len(self.segments))
+        for number, segment in enumerate(self.segments):
+            self.problem.say(number, len(self.segments))
+            rows = self._rows(segment, number, learnt)
+            if rows:
+                self._fit(segment, rows, share, learnt, result)
+        self.before.close()
+        self.after.close()
+        self.problem.say(len(self.segments), len(self.segments))
+        result.weights = {n: self._restored(n, a) for n, a in learnt.items()}
+        return result
+
+    def _rows(self, segment: Segment, number: int, learnt: dict[str, Array]) -> list[Rows]:
+        """What the segment reads now, and what it should give."""
+        later = {n.name for s in self.segments[number:] for n in s.nodes}
+        beside = segment.beside
+        if beside and any(n.name in later for n in self.after.unmet([beside])):
+            beside = ""  # not settled yet
+        extra = [beside] if beside else []
+        self.before.advance([segment.result, *extra], {})
+        self.after.advance([*segment.inputs, *extra], learnt)
+        rows = []
+        for k in range(len(self.problem.batches)):
+            target = self._cut(segment.result, k)
+            if beside:
+                lost = self._cut(beside, k), self.after.get(beside, k)
+                if lost[0].shape != lost[1].shape or lost[0].shape != target.shape:
+                    return []
+                target = target + (lost[0] - lost[1])
+            rows.append(Rows({n: self.after.get(n, k) for n in segment.inputs}, target))
+        return rows
+
+    def _cut(self, name: str, batch: int) -> Array:
+        dims: Sequence[Dim] = self.dims[name]
+        return np.asarray(cut(self.before.get(name, batch), dims, self.keeps))
+
+    def _fit(
+        self, segment: Segment, rows: list[Rows], share: float, learnt: dict[str, Array], result: Repair
+    ) -> None:
+        builder = self.after.builder
+        start = {n: learnt.get(n, builder.weight(n)) for n in segment.weights}
+        aside = max(1, len(rows) // 8)
+        learn, judge = rows[:-aside], rows[-aside:]
+        with contextlib.closing(Descent(builder, segment, rows[0], start)) as descent:
+            if any(descent.run(r, start)[segment.result].shape != r.target.shape for r in rows):
+                return
+            height = max(1, rows[0].target.size // max(1, rows[0].target.shape[-1]))
+            together = min(len(learn), math.ceil(ROWS / height))
+            work = descent.multiply_adds(rows[0], start) * together
+            steps = min(STEPS, int(share / max(1, work)))
+            if steps < FEWEST_STEPS:
+                return
+            found = descend(descent, start, learn, judge, steps, together, self.random)
+        gained = found.after < (1 - LEAST_GAIN) * found.before
+        if gained:
+            learnt.update(found.weights)
+        result.operators.append(
+            Repaired(segment.last, 0, 0, 0, found.before, found.after if gained else found.before, 0.0)
+        )
+
+    def _restored(self, name: str, pruned: Array) -> Array:
+        """A weight at its original shape; what was removed stays as it was."""
+        tensor = self.whole[name].const_value
+        assert tensor is not None
+        array = np.array(tensor.numpy(), order="C")
+        places = cut(
+            np.arange(array.size).reshape(array.shape), self.problem.analysis.weights[name].dims, self.keeps
+        )
+        array.reshape(-1)[places.ravel()] = pruned.ravel()
+        return array

@@ -1,0 +1,117 @@
+"""Vector-Jacobian products of normalisations, softmax and reductions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphprune.analysis.facts import NodeFacts
+from graphprune.gradient.product import Values, default_domain
+
+
+def _axes(node: NodeFacts, values: Values, rank: int) -> tuple[int, ...]:
+    """Of a reduction: an attribute, or since opset 13 or 18 an input; all of them by default."""
+    given = node.attributes.get("axes")
+    if given is None and len(node.inputs) > 1 and node.inputs[1]:
+        given = values[node.inputs[1]].tolist()
+    if not given:
+        return () if node.attributes.get("noop_with_empty_axes") else tuple(range(rank))
+    return tuple(int(a) % rank for a in given)
+
+
+def _reduce_sum(
+    node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]
+) -> Sequence[Any]:
+    x = values[node.inputs[0]]
+    axes = _axes(node, values, x.ndim)
+    kept = [1 if k in axes else n for k, n in enumerate(x.shape)]
+    return [np.broadcast_to(given[0].reshape(kept), x.shape)]
+
+
+def _reduce_mean(
+    node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]
+) -> Sequence[Any]:
+    x = values[node.inputs[0]]
+    count = int(np.prod([x.shape[a] for a in _axes(node, values, x.ndim)]))
+    found = _reduce_sum(node, values, given, asked)[0]
+    return [found / np.array(count, x.dtype)]
+
+
+def _reduce_extreme(
+    node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]
+) -> Sequence[Any]:
+    """Equal extremes share the gradient."""
+    x = values[node.inputs[0]]
+    kept = [1 if k in _axes(node, values, x.ndim) else n for k, n in enumerate(x.shape)]
+    mine = x == values[node.outputs[0]].reshape(kept)
+    over = tuple(k for k, n in enumerate(kept) if n == 1)
+    return [given[0].reshape(kept) * mine / mine.sum(axis=over, keepdims=True).astype(x.dtype)]
+
+
+def _pool_all(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]) -> Sequence[Any]:
+    x = values[node.inputs[0]]
+    return [np.broadcast_to(given[0] / np.array(np.prod(x.shape[2:]), x.dtype), x.shape)]
+
+
+def _softmax(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]) -> Sequence[Any]:
+    y, g = values[node.outputs[0]], given[0]
+    axis = int(node.attributes.get("axis", -1 if node.version >= 13 else 1))
+    axes = (axis % y.ndim,) if node.version >= 13 else tuple(range(axis % y.ndim, y.ndim))
+    return [y * (g - (g * y).sum(axis=axes, keepdims=True))]
+
+
+def _log_softmax(
+    node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]
+) -> Sequence[Any]:
+    y, g = values[node.outputs[0]], given[0]
+    axis = int(node.attributes.get("axis", -1 if node.version >= 13 else 1))
+    axes = (axis % y.ndim,) if node.version >= 13 else tuple(range(axis % y.ndim, y.ndim))
+    return [g - np.exp(y) * g.sum(axis=axes, keepdims=True)]
+
+
+def _layer_norm(
+    node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]
+) -> Sequence[Any]:
+    """LayerNormalization is `scale * (x - mean) / spread + bias`; RMSNormalization has no mean nor bias."""
+    x, scale, g = values[node.inputs[0]], values[node.inputs[1]], given[0]
+    axes = tuple(range(int(node.attributes.get("axis", -1)) % x.ndim, x.ndim))
+    centred = x - x.mean(axis=axes, keepdims=True) if node.op == "LayerNormalization" else x
+    epsilon = float(node.attributes.get("epsilon", 1e-5))
+    spread = np.sqrt(np.square(centred).mean(axis=axes, keepdims=True) + np.array(epsilon, x.dtype))
+    normal = centred / spread
+    slope = g * scale
+    inner = slope - normal * (slope * normal).mean(axis=axes, keepdims=True)
+    if node.op == "LayerNormalization":
+        inner = inner - slope.mean(axis=axes, keepdims=True)
+    return [inner / spread, g * normal, g]
+
+
+def _batch_norm(
+    node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]
+) -> Sequence[Any]:
+    """With fixed statistics."""
+    x, scale, _, mean, variance = (values[n] for n in node.inputs)
+    shape = (1, -1, *(1,) * (x.ndim - 2))
+    spread = np.sqrt(variance + np.array(node.attributes.get("epsilon", 1e-5), x.dtype)).reshape(shape)
+    over = (0, *range(2, x.ndim))
+    slope = (given[0] * (x - mean.reshape(shape)) / spread).sum(axis=over) if asked[1] else None
+    bias = given[0].sum(axis=over) if asked[2] else None
+    return [given[0] * scale.reshape(shape) / spread, slope, bias, None, None]
+
+
+NORMS = default_domain(
+    {
+        "BatchNormalization": _batch_norm,
+        "GlobalAveragePool": _pool_all,
+        "LayerNormalization": _layer_norm,
+        "LogSoftmax": _log_softmax,
+        "RMSNormalization": _layer_norm,
+        "ReduceMax": _reduce_extreme,
+        "ReduceMean": _reduce_mean,
+        "ReduceMin": _reduce_extreme,
+        "ReduceSum": _reduce_sum,
+        "Softmax": _softmax,
+    }
+)

@@ -1,0 +1,166 @@
+"""Every vector-Jacobian product against finite differences of the operator itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from onnx.reference import ReferenceEvaluator
+
+from graphprune.analysis.facts import read_graph
+from graphprune.gradient import backward, differentiable
+from graphprune.gradient.backward import PRODUCTS
+from graphprune.load import load
+from graphprune.runtime.session import open_session
+
+Array = np.ndarray[Any, Any]
+SIZES = {"x": (2, 4, 6), "a": (4, 1), "m": (6, 5), "v": (6,), "c": (2, 4, 5, 6), "k": (6, 2, 3, 2), "s": (6,)}
+ONE_INPUT = (
+    "Abs Cos Elu Erf Exp Gelu HardSigmoid HardSwish Identity LeakyRelu LogSoftmax Mish Neg Relu Selu Sigmoid "
+    "Sin Softmax Softplus Softsign Tanh"
+).split()
+
+# Outputs, then what gives them; inputs are the names of SIZES, "p" stands for x made positive.
+CASES = {
+    **{op: f"y = {op}(x)" for op in ONE_INPUT},
+    **{op: f"p = Exp(x) y = {op}(p)" for op in ("Log", "Reciprocal", "Sqrt")},
+    **{op: f"y = {op}(x, a)" for op in ("Add", "Mul", "Sub", "Max", "Min", "Sum")},
+    "BatchNormalization": "t = Transpose<perm=[0,2,1]>(x) q = Exp(s) y = BatchNormalization(t, s, v, v, q)",
+    "Cast": "y = Cast<to=11>(x)",
+    "CastLike": "y = CastLike(x, a)",
+    "Clip": "low = Constant<value = double {-0.5}>() high = Constant<value = double {0.7}>() "
+    "y = Clip(x, low, high)",
+    "Concat": "z = Mul(x, a) y = Concat<axis=1>(x, z, x)",
+    "Conv": "y = Conv<group=2, strides=[2,1], pads=[1,0,2,1], dilations=[1,2]>(c, k, s)",
+    "Div": "q = Exp(a) y = Div(x, q)",
+    "Dropout": "y = Dropout(x)",
+    "Expand": "n = Constant<value_ints=[3,4,2]>() y = Expand(a, n)",
+    "Flatten": "y = Flatten<axis=2>(x)",
+    "Gather": "i = Constant<value_ints=[3,0,3]>() y = Gather<axis=1>(x, i)",
+    "Gelu tanh": 'y = Gelu<approximate="tanh">(x)',
+    "Gemm": "z = Flatten<axis=2>(x) y = Gemm<alpha=0.5, beta=2.0>(z, m)",
+    "Gemm turned": "z = Flatten<axis=2>(x) t = Transpose(z) u = Transpose(m) "
+    "w = Constant<value_ints=[5]>() b = Gemm<transA=1, transB=1>(t, u) y = Gemm<transB=1>(z, u, b)",
+    "GlobalAveragePool": "y = GlobalAveragePool(c)",
+    "LayerNormalization": "y = LayerNormalization<axis=-1, epsilon=0.01>(x, s, v)",
+    "MatMul": "y = MatMul(x, m)",
+    "MatMul of activations": "t = Transpose<perm=[0,2,1]>(x) y = MatMul(x, t)",
+    "MatMul of a vector": "y = MatMul(x, v)",
+    "PRelu": "y = PRelu(x, a)",
+    "Pow": "e = Constant<value = double {3.0}>() y = Pow(x, e)",
+    "RMSNormalization": "y = RMSNormalization<epsilon=0.01>(x, s)",
+    "ReduceMax": "i = Constant<value_ints=[1]>() y = ReduceMax<keepdims=0>(x, i)",
+    "ReduceMean": "i = Constant<value_ints=[-1]>() y = ReduceMean(x, i)",
+    "ReduceMin": "i = Constant<value_ints=[1]>() y = ReduceMin(x, i)",
+    "ReduceSum": "i = Constant<value_ints=[0,2]>() y = ReduceSum<keepdims=0>(x, i)",
+    "ReduceSum of all": "y = ReduceSum(x)",
+    "Reshape": "n = Constant<value_ints=[8,6]>() y = Reshape(x, n)",
+    "Slice": "b = Constant<value_ints=[-2,5]>() e = Constant<value_ints=[9,-9]>() "
+    "i = Constant<value_ints=[1,2]>() d = Constant<value_ints=[1,-2]>() y = Slice(x, b, e, i, d)",
+    "Softmax elsewhere": "y = Softmax<axis=1>(x)",
+    "Split": "one, two = Split<axis=2, num_outputs=2>(x) y = Mul(one, one)",
+    "Squeeze": "i = Constant<value_ints=[1]>() y = Squeeze(a, i)",
+    "Swish": "y = Swish<alpha=1.5>(x)",
+    "Transpose": "y = Transpose<perm=[2,0,1]>(x)",
+    "Unsqueeze": "i = Constant<value_ints=[1]>() y = Unsqueeze(x, i)",
+    "Where": "q = Greater(x, a) y = Where(q, x, a)",
+}  # fmt: skip
+
+ROUNDED = ("Erf", "Gelu")  # the reference implementation of these is in single precision
+
+
+def values_of(
+    body: str,
+) -> tuple[Any, dict[str, Array], Callable[[dict[str, Array]], dict[str, Array]], list[str]]:
+    """Facts, the values of all tensors in double precision, what computes them, and the inputs."""
+    words = body.replace("(", " ").replace(")", " ").replace(",", " ").split()
+    used = [n for n in SIZES if n in words]
+    given = ", ".join(f"double{list(SIZES[n])} {n}" for n in used)
+    model = onnx.parser.parse_model(
+        f'<ir_version: 10, opset_import: ["" : 24]> g ({given}) => (double[] y) {{ {body} }}'
+    )
+    facts = read_graph(load(model).model)
+    draw = np.random.default_rng(0)
+    inputs = {n: draw.standard_normal(SIZES[n]) for n in used}
+    evaluator = ReferenceEvaluator(model)
+
+    def run(feeds: dict[str, Array]) -> dict[str, Array]:
+        found = evaluator.run(None, feeds, intermediate=True)
+        return {k: np.asarray(v) for k, v in found.items() if k}
+
+    return facts, inputs, run, used
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_product(name: str) -> None:
+    facts, inputs, run, used = values_of(CASES[name])
+    assert all(differentiable(n) for n in facts.nodes if n.op not in ("Constant", "Greater"))
+    values = run(inputs)
+    draw = np.random.default_rng(1)
+    seed = draw.standard_normal(values["y"].shape)
+    step, rtol = (1e-3, 1e-3) if name in ROUNDED else (1e-6, 1e-5)
+    wanted = [n for n in used if name != "BatchNormalization" or n == "x"]
+    nodes = [n for n in facts.nodes if n.op not in ("Constant", "Greater")]
+    found = backward(nodes, {**inputs, **values}, {"y": seed}, wanted)
+    for input_name in wanted:
+        way = draw.standard_normal(inputs[input_name].shape)
+        ends = [run({**inputs, input_name: inputs[input_name] + e * way})["y"] for e in (step, -step)]
+        expected = float(((ends[0] - ends[1]) * seed).sum()) / (2 * step)
+        np.testing.assert_allclose(float((found[input_name] * way).sum()), expected, rtol=rtol, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("op", "gates", "extra"),
+    [
+        ("LSTM", 4, 'direction="bidirectional"'),
+        ("LSTM", 4, 'direction="reverse"'),
+        ("GRU", 3, 'direction="bidirectional"'),
+        ("GRU", 3, 'direction="forward", linear_before_reset=1'),
+        ("RNN", 1, 'direction="bidirectional"'),
+    ],
+)
+def test_recurrent(op: str, gates: int, extra: str) -> None:
+    """In single precision, because only ONNX Runtime knows both directions."""
+    ways = 2 if "bi" in extra else 1
+    shapes = {"x": (6, 3, 4), "w": (ways, gates * 5, 4), "r": (ways, gates * 5, 5), "b": (ways, gates * 10)}
+    given = ", ".join(f"float{list(s)} {n}" for n, s in shapes.items())
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["" : 17]> g ({given}) => (float[] y, float[] h) '
+        f"{{ y, h = {op}<hidden_size=5, {extra}>(x, w, r, b) }}"
+    )
+    source = load(model)
+    facts = read_graph(source.model)
+    draw = np.random.default_rng(0)
+    values = {n: (draw.standard_normal(s) / 2).astype(np.float32) for n, s in shapes.items()}
+    with open_session(source.model) as session:
+        outputs = session.run(values)
+        seeds = {n: draw.standard_normal(a.shape).astype(np.float32) for n, a in outputs.items()}
+        found = backward(facts.nodes, {**values, **outputs}, seeds, list(values))
+        for name, array in values.items():
+            way = draw.standard_normal(array.shape).astype(np.float32)
+
+            def loss(feeds: dict[str, Array]) -> float:
+                return sum(
+                    float((a.astype(np.float64) * seeds[n]).sum()) for n, a in session.run(feeds).items()
+                )
+
+            ends = [loss({**values, name: array + np.float32(e) * way}) for e in (1e-2, -1e-2)]
+            np.testing.assert_allclose(
+                float((found[name] * way).sum()), (ends[0] - ends[1]) / 2e-2, rtol=0.02
+            )
+
+
+def test_every_product_is_tested() -> None:
+    tested = {c.split("<")[0].split("(")[0].split("= ")[-1] for c in CASES.values()} | set(CASES)
+    recurrent = {"LSTM", "GRU", "RNN"}
+    assert {op for domain, op in PRODUCTS if not domain} - tested - recurrent == set()
+
+
+def test_what_does_not_matter_has_no_gradient() -> None:
+    facts, inputs, run, _ = values_of("z = Mul(x, a) y = Relu(x)")
+    found = backward(facts.nodes, {**inputs, **run(inputs)}, {"y": np.ones(SIZES["x"])}, ["a"])
+    np.testing.assert_array_equal(found["a"], 0)
