@@ -165,5 +165,5 @@ def _rates(weights: Weights) -> dict[str, float]:
 
 
 def _centred(target: Array) -> Array:
-    """Without the mean of each channel; channels are the axis of a bias, which may be the second or the last."""
+    """Without the mean over the batch."""
     return np.asarray(target - target.mean(axis=0, keepdims=True))
