@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from graphprune.api import analyse as analyse
     from graphprune.api import apply as apply
     from graphprune.api import prune as prune
+    from graphprune.api import verify as verify
     from graphprune.errors import GraphPruneError as GraphPruneError
     from graphprune.plan import Plan as Plan
     from graphprune.version import __version__ as __version__
@@ -32,9 +33,10 @@ _WHERE = {
     "analyse": "graphprune.api",
     "apply": "graphprune.api",
     "prune": "graphprune.api",
+    "verify": "graphprune.api",
 }
 
-__all__ = ["GraphPruneError", "Plan", "Result", "__version__", "analyse", "apply", "prune"]
+__all__ = ["GraphPruneError", "Plan", "Result", "__version__", "analyse", "apply", "prune", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The Python API: `prune`, `analyse`, `apply`."""
+"""The Python API: `prune`, `analyse`, `apply`, `verify`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from graphprune.load import to_form
 from graphprune.pipeline import Run, Settings, analyse_source, run_pipeline, run_plan
 from graphprune.plan import Plan, read_plan
 from graphprune.report import make_report
+from graphprune.verification import Verification, verify_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,57 @@ def analyse(model: Any, *, seed: int = 0) -> Analysis:
         seed: of the random inputs used to record shapes.
     """
     return analyse_source(model, seed)[2]
+
+
+def verify(
+    original: Any,
+    pruned: Any,
+    *,
+    plan: Plan | str | os.PathLike[str] | None = None,
+    calib: Any = None,
+    calib_samples: int | None = None,
+    preprocess: str = "",
+    own_weights: bool = False,
+    consumers: str | Sequence[str] = "all",
+    consumer_limit_s: float = 300.0,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Verification:
+    """Show that a model is another one with slots removed, how well it agrees, and what others make of it.
+
+    Args:
+        original: see `prune`.
+        pruned: a path or model that was made of it.
+        plan: what was kept, and how the rest was repaired; None to read the kept slots from the weights.
+        calib: inputs to compare outputs on, see `prune`; None makes some up.
+        calib_samples: use at most this many of them.
+        preprocess: what to do with images.
+        own_weights: compare with the original network that has the pruned model's weights: it was trained
+            since, or repaired on inputs that are gone.
+        consumers: other programs to try it with, by name; "all" or "none".
+        consumer_limit_s: seconds for each of them.
+        seed: of everything random.
+        progress: called with the name of each stage as it starts.
+
+    Returns:
+        What was found; `.passed` says whether anything speaks against it, `.complaint` what, and `.as_data()`
+        is all of it, see docs/verify.md.
+
+    Raises:
+        GraphPruneError: something cannot be read, or does not belong together.
+    """
+    read = plan if plan is None or isinstance(plan, Plan) else read_plan(plan)
+    return verify_files(
+        original,
+        pruned,
+        read,
+        wanted=Wanted(calib, calib_samples, preprocess),
+        own_weights=own_weights,
+        consumers=consumers,
+        consumer_limit_s=consumer_limit_s,
+        seed=seed,
+        progress=progress,
+    )
 
 
 def _path(output: str | os.PathLike[str] | None) -> Path | None:

@@ -13,6 +13,7 @@ from graphprune.cli.apply import apply
 from graphprune.cli.inspect import inspect
 from graphprune.cli.prune import prune
 from graphprune.cli.recipes import recipes
+from graphprune.cli.verify import verify
 from graphprune.errors import GraphPruneError
 
 _PROMPT = "see `graphprune --help`"
@@ -73,11 +74,12 @@ def cli() -> None:
     graphprune model.onnx --target macs=0.5 --calib inputs.npz      and lose as little accuracy as can be
     graphprune inspect model.onnx                  what can be cut, what not and why
     graphprune apply plan.json tuned.onnx          repeat a plan exactly
+    graphprune verify model.onnx pruned.onnx       is it the original with slots removed, and how good
     graphprune recipes                             the methods, and what each needs
 
     `graphprune prune --help` lists all options of the main command.
     """  # noqa: D301  (click wants a real backspace)
 
 
-for _verb in (prune, apply, inspect, recipes):
+for _verb in (prune, apply, inspect, recipes, verify):
     cli.add_command(_verb)

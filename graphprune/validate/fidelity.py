@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphprune.validate.compare import Outputs, is_real
+from graphprune.validate.scores import as_rows, class_axis, divergence, top_agreement
+
+Pairs = Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,36 +24,56 @@ class Fidelity:
         relative_error: root mean square of the difference over that of the original.
         cosine: of the two outputs as vectors.
         top1: share of rows with the same largest entry, where the output looks like class scores.
+        top5: share of rows whose largest entry before is among the five largest after, if there are more.
+        sqnr_db: signal to noise in decibels, the difference being the noise; None where there is none.
+        kl: mean divergence of the class probabilities in nats, where the output looks like class scores.
     """
 
     output: str
     relative_error: float
     cosine: float
     top1: float | None
+    top5: float | None = None
+    sqnr_db: float | None = None
+    kl: float | None = None
 
 
 def measure_fidelity(before: Sequence[Outputs], after: Sequence[Outputs]) -> tuple[Fidelity, ...]:
     """Compare outputs of the original and the pruned model, one entry for each real-valued output."""
     found: list[Fidelity] = []
     for name, first in before[0].items() if before else ():
-        if not is_real(first):
+        if not is_real(first) or any(name not in a for a in after):
             continue
         pairs = [
             (b[name].astype(np.float64), a[name].astype(np.float64))
             for b, a in zip(before, after, strict=True)
         ]
-        if any(x.shape != y.shape for x, y in pairs):
-            continue
-        x = np.concatenate([p[0].ravel() for p in pairs])
-        y = np.concatenate([p[1].ravel() for p in pairs])
-        usable = np.isfinite(x) & np.isfinite(y)
-        x, y = x[usable], y[usable]
-        scale = float(np.linalg.norm(x))
-        error = float(np.linalg.norm(x - y)) / scale if scale else 0.0
-        cosine = float(x @ y / (scale * np.linalg.norm(y))) if scale and np.linalg.norm(y) else 1.0
-        top1 = None
-        if first.ndim == 2 and first.shape[1] > 1:
-            same = [(p.argmax(1) == q.argmax(1)) for p, q in pairs]
-            top1 = float(np.concatenate(same).mean())
-        found.append(Fidelity(name, error, cosine, top1))
+        if all(x.shape == y.shape for x, y in pairs):
+            found.append(_fidelity(name, pairs))
     return tuple(found)
+
+
+def _fidelity(name: str, pairs: Pairs) -> Fidelity:
+    x = np.concatenate([p[0].ravel() for p in pairs])
+    y = np.concatenate([p[1].ravel() for p in pairs])
+    usable = np.isfinite(x) & np.isfinite(y)
+    x, y = x[usable], y[usable]
+    scale = float(np.linalg.norm(x))
+    error = float(np.linalg.norm(x - y)) / scale if scale else 0.0
+    cosine = float(x @ y / (scale * np.linalg.norm(y))) if scale and np.linalg.norm(y) else 1.0
+    sqnr = -20 * math.log10(error) if error else None
+    axis = class_axis(name, pairs[0][0])
+    if axis is None:
+        return Fidelity(name, error, cosine, None, sqnr_db=sqnr)
+    rows, others = (np.concatenate([as_rows(p[k], axis) for p in pairs]) for k in (0, 1))
+    if not np.isfinite(rows).all() or not np.isfinite(others).all():
+        return Fidelity(name, error, cosine, top_agreement(rows, others, 1), sqnr_db=sqnr)
+    return Fidelity(
+        name,
+        error,
+        cosine,
+        top_agreement(rows, others, 1),
+        top_agreement(rows, others, 5) if rows.shape[1] > 5 else None,
+        sqnr,
+        divergence(rows, others),
+    )
