@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from graphprune.api import Result as Result
     from graphprune.api import analyse as analyse
     from graphprune.api import apply as apply
+    from graphprune.api import evaluate as evaluate
     from graphprune.api import prune as prune
     from graphprune.api import verify as verify
     from graphprune.errors import GraphPruneError as GraphPruneError
@@ -32,11 +33,22 @@ _WHERE = {
     "__version__": "graphprune.version",
     "analyse": "graphprune.api",
     "apply": "graphprune.api",
+    "evaluate": "graphprune.api",
     "prune": "graphprune.api",
     "verify": "graphprune.api",
 }
 
-__all__ = ["GraphPruneError", "Plan", "Result", "__version__", "analyse", "apply", "prune", "verify"]
+__all__ = [
+    "GraphPruneError",
+    "Plan",
+    "Result",
+    "__version__",
+    "analyse",
+    "apply",
+    "evaluate",
+    "prune",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

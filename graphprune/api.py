@@ -1,4 +1,4 @@
-"""The Python API: `prune`, `analyse`, `apply`, `verify`."""
+"""The Python API: `prune`, `analyse`, `apply`, `verify`, `evaluate`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 
 from graphprune.analysis import Analysis
 from graphprune.decide import Options, parse_targets
-from graphprune.inputs import Wanted
+from graphprune.inputs import Wanted, labelled_inputs
 from graphprune.load import to_form
+from graphprune.metrics import Evaluation, evaluate_models, label_metric, load_metric
 from graphprune.pipeline import Run, Settings, analyse_source, run_pipeline, run_plan
 from graphprune.plan import Plan, read_plan
 from graphprune.report import make_report
@@ -219,6 +220,42 @@ def verify(
         seed=seed,
         progress=progress,
     )
+
+
+def evaluate(
+    models: Any,
+    metric: str | Callable[..., Any] = "",
+    *,
+    labels: Any = None,
+    calib: Any = None,
+    preprocess: str = "",
+    output_name: str = "",
+    progress: Callable[[str], None] = lambda _: None,
+) -> Evaluation:
+    """Measure models with a metric of your own, or by labels.
+
+    Args:
+        models: one model or several, see `prune`.
+        metric: a function, or the name of one as "module:function" or "file.py:function". It is given
+            `predict`, which takes the inputs by name and gives the outputs by name, and returns a number, or
+            numbers by name. Higher is better unless it has an attribute `lower_is_better = True`. With
+            `labels`, "top1" or "top5".
+        labels: class numbers of the inputs of `calib`, an array or the path of a .npy file.
+        calib: inputs, see `prune`.
+        preprocess: what to do with images.
+        output_name: the output with the class scores; the first by default.
+        progress: told which model is measured.
+
+    Raises:
+        GraphPruneError: a model does not run, or the metric fails.
+    """
+    several = list(models) if isinstance(models, list | tuple) else [models]
+    if labels is not None:
+        chosen = metric if isinstance(metric, str) and metric else "top1"
+        found = label_metric(chosen, labels, labelled_inputs(several[0], calib, preprocess), output_name)
+    else:
+        found = load_metric(metric)
+    return evaluate_models(several, found, progress)
 
 
 def _path(output: str | os.PathLike[str] | None) -> Path | None:

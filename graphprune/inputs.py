@@ -16,8 +16,11 @@ from graphprune.analysis import Analysis, analyse_model
 from graphprune.calibrate import Calibration, load_calibration
 from graphprune.dims import Keeps
 from graphprune.errors import ModelError
+from graphprune.load import load
+from graphprune.normalise import normalise
 from graphprune.passes import CompensationProblem, Repair, find_pass
 from graphprune.rules.effects import Alternatives, Lookup
+from graphprune.runtime.record import record
 from graphprune.statistics import Statistics, find_linear, open_biases
 
 ONLY = "only:"  # before a kind of made-up inputs: learn from nothing else
@@ -172,6 +175,21 @@ def prepare_inputs(
             f"the model does not run on the calibration inputs ({calibration.source}): {error}"
         ) from None
     return Inputs(calibration, opened, ready, names, statistics, judges, judged_on)
+
+
+def labelled_inputs(what: Any, calibration: Any, preprocessing: str = "") -> tuple[Mapping[str, Any], ...]:
+    """Inputs of a model in batches, all of them in the order given.
+
+    Args:
+        what: the model, as a path or an object.
+        calibration: the inputs, in any form that `load_calibration` reads.
+        preprocessing: of pictures.
+
+    Raises:
+        CalibrationError: the inputs cannot be read or do not fit.
+    """
+    model = normalise(load(what).model)
+    return load_calibration(calibration, model, record(model, 0), preprocessing=preprocessing).batches
 
 
 def chosen_by_data(analysis: Analysis, keeps: Keeps) -> str:

@@ -1,15 +1,15 @@
-"""Calibration inputs from a user's own function."""
+"""A user's own functions, by name; and the calibration inputs that one of them yields."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from graphprune.errors import CalibrationError
+from graphprune.errors import CalibrationError, GraphPruneError
 
 
 def call_hook(text: str) -> Iterable[Any]:
@@ -18,20 +18,32 @@ def call_hook(text: str) -> Iterable[Any]:
     Raises:
         CalibrationError: it does not exist, or fails.
     """
-    where, _, name = text.rpartition(":")
-    try:
-        module = _load(where)
-    except CalibrationError:
-        raise
-    except Exception as error:  # the user's code may raise anything
-        raise CalibrationError(f"cannot import {where!r}: {type(error).__name__}: {error}") from None
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise CalibrationError(f"{where!r} has no function {name!r}")
+    function = find_function(text, "calibration inputs", CalibrationError)
     try:
         return list(function())
     except Exception as error:  # the user's code may raise anything
         raise CalibrationError(f"{text} failed: {type(error).__name__}: {error}") from None
+
+
+def find_function(text: str, what: str, error: type[GraphPruneError]) -> Callable[..., Any]:
+    """The function that `module:function` or `file.py:function` names.
+
+    Args:
+        text: the name.
+        what: it is for, in words.
+        error: what to raise if it does not exist or its module fails.
+    """
+    where, _, name = text.rpartition(":")
+    if where.endswith(".py") and not Path(where).is_file():
+        raise error(f"{what} {where}: no such file")
+    try:
+        module = _load(where)
+    except Exception as found:  # the user's code may raise anything
+        raise error(f"cannot import {where!r}: {type(found).__name__}: {found}") from None
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise error(f"{where!r} has no function {name!r}")
+    return function  # type: ignore[no-any-return]
 
 
 def _load(where: str) -> Any:
@@ -41,8 +53,6 @@ def _load(where: str) -> Any:
         if folder not in sys.path:
             sys.path.insert(0, folder)
         return importlib.import_module(where)
-    if not path.is_file():
-        raise CalibrationError(f"calibration inputs {where}: no such file")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

@@ -10,6 +10,7 @@ import sys
 import click
 
 from graphprune.cli.apply import apply
+from graphprune.cli.eval import evaluate
 from graphprune.cli.inspect import inspect
 from graphprune.cli.prune import prune
 from graphprune.cli.recipes import recipes
@@ -75,11 +76,12 @@ def cli() -> None:
     graphprune inspect model.onnx                  what can be cut, what not and why
     graphprune apply plan.json tuned.onnx          repeat a plan exactly
     graphprune verify model.onnx pruned.onnx       is it the original with slots removed, and how good
+    graphprune eval a.onnx b.onnx --metric file.py:function         your own measure, side by side
     graphprune recipes                             the methods, and what each needs
 
     `graphprune prune --help` lists all options of the main command.
     """  # noqa: D301  (click wants a real backspace)
 
 
-for _verb in (prune, apply, inspect, recipes, verify):
+for _verb in (prune, apply, inspect, recipes, verify, evaluate):
     cli.add_command(_verb)
