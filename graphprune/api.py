@@ -16,6 +16,7 @@ from graphprune.metrics import Evaluation, evaluate_models, label_metric, load_m
 from graphprune.pipeline import Run, Settings, analyse_source, run_pipeline, run_plan
 from graphprune.plan import Plan, read_plan
 from graphprune.report import make_report
+from graphprune.search import make_wish, search
 from graphprune.verification import Verification, verify_files
 
 
@@ -40,6 +41,11 @@ def prune(
     ratio: float | None = None,
     *,
     target: str | Sequence[str] = (),
+    max_drop: float | str | None = None,
+    metric: str | Callable[..., Any] | None = None,
+    min_fidelity: float | str | None = None,
+    minimise: str = "macs",
+    resume: str | os.PathLike[str] | None = None,
     output: str | os.PathLike[str] | None = None,
     calib: Any = None,
     calib_samples: int | None = None,
@@ -71,6 +77,13 @@ def prune(
             changed.
         ratio: share of slots to remove from each group, in (0, 1); 0.5 if no target is given.
         target: budgets such as `"macs=0.5"`, `"params=1.2M"`, `"size=8MB"` instead of a ratio.
+        max_drop: instead of a ratio or a target: find the smallest model whose metric is worse by no more
+            than this, 0.01 or "1%" of the original's.
+        metric: for `max_drop`, see `evaluate`.
+        min_fidelity: the same without labels: the least agreement with the original on inputs kept aside,
+            0.98, "top1=0.98" or "cosine=0.99".
+        minimise: what is made small then: "macs", "params" or "size".
+        resume: a file that keeps the sizes that were tried.
         output: where to write the pruned model.
         calib: inputs the statistics are made of: a path of a .npz or .npy file, a folder of them or of
         images,
@@ -122,6 +135,16 @@ def prune(
     )
     wanted = Wanted(calib, calib_samples, preprocess, memory)
     settings = Settings(_path(output), force, verify, benchmark, dry_run, progress, wanted=wanted)
+    wish = make_wish(
+        max_drop,
+        min_fidelity,
+        metric,
+        minimise=minimise,
+        resume=resume,
+        excluded=bool(targets) or ratio is not None,
+    )
+    if wish is not None:
+        return _result(search(model, options, settings, wish, progress))
     return _result(run_pipeline(model, options, settings))
 
 

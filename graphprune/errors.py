@@ -14,6 +14,9 @@ A message says where, what was found, and what to do next. "Cannot prune this di
 error: it is a reason in the result.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 
 class GraphPruneError(Exception):
     """Base of all errors that graphprune raises on purpose."""
@@ -52,6 +55,14 @@ class VerificationError(GraphPruneError):
 
 
 class TargetError(GraphPruneError):
-    """The budget cannot be reached with the groups that may be cut."""
+    """The budget cannot be reached with the groups that may be cut.
+
+    Attributes:
+        least: the share of the original that the largest cut leaves, by measure; empty if not known.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, least: Mapping[str, float] = MappingProxyType({})) -> None:
+        super().__init__(message)
+        self.least = least

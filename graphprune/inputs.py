@@ -25,6 +25,7 @@ from graphprune.statistics import Statistics, find_linear, open_biases
 
 ONLY = "only:"  # before a kind of made-up inputs: learn from nothing else
 _JUDGED_FROM = 64  # with fewer samples all are needed for the repair
+_ASIDE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Wanted:
         preprocessing: of pictures.
         memory: bytes of activations and statistics to hold.
         noise: what to make up, see `Recipe.noise`.
+        aside: one batch in this many is kept to judge the result, where there are enough.
     """
 
     calibration: Any = None
@@ -44,6 +46,7 @@ class Wanted:
     preprocessing: str = ""
     memory: int = 4 << 30
     noise: str = "auto"
+    aside: int = _ASIDE
 
     @property
     def as_data(self) -> dict[str, Any] | None:
@@ -53,6 +56,7 @@ class Wanted:
             return None
         name = None if given is None else os.fspath(given)
         found = {"calibration": name, "samples": self.samples, "preprocessing": self.preprocessing}
+        found |= {} if self.aside == _ASIDE else {"aside": self.aside}
         return found if self.noise == "auto" else {**found, "noise": self.noise}
 
     @property
@@ -162,8 +166,10 @@ def prepare_inputs(
     ready = replace(analyse_model(opened, recording), opened=names)
     batches = calibration.batches
     judges, judged_on = batches, "the calibration inputs"
-    if calibration.samples >= _JUDGED_FROM and len(batches) >= 8:
-        judges, batches = batches[7::8], tuple(b for k, b in enumerate(batches) if k % 8 != 7)
+    if calibration.samples >= _JUDGED_FROM and len(batches) >= _ASIDE:
+        last = wanted.aside - 1
+        judges = batches[last :: wanted.aside]
+        batches = tuple(b for k, b in enumerate(batches) if k % wanted.aside != last)
         judged_on = "calibration inputs kept aside"
     if given is not None:
         judges, judged_on = given, "the calibration inputs, which nothing was learnt from"

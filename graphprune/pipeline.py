@@ -9,10 +9,10 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import onnx
 import onnx_ir as ir
@@ -25,7 +25,7 @@ from graphprune.errors import ModelError, RuntimeMissingError, VerificationError
 from graphprune.inputs import Inputs, Wanted, chosen_by_data, prepare_inputs, single_threaded
 from graphprune.load import Source, check_output, load, save
 from graphprune.normalise import normalise, reshare
-from graphprune.passes import Repair
+from graphprune.passes import Repair, Scores
 from graphprune.plan import Plan, fingerprint, keeps_of, make_plan
 from graphprune.rewrite import rewrite
 from graphprune.runtime.environment import environment
@@ -59,6 +59,8 @@ STAGES = (
     "write",
 )
 
+
+Found = TypeVar("Found")
 
 _UNFORESEEN = (
     ArithmeticError,
@@ -120,16 +122,17 @@ class Run:
     repair: Repair = field(default_factory=Repair)
     judged_on: str = "random inputs"
     warnings: list[str] = field(default_factory=list)
+    quality: Mapping[str, Any] | None = None  # what a search has found, see `graphprune.search`
     seconds: dict[str, float] = field(default_factory=dict)
 
 
 class _Clock:
     """Times the stages and tells the user which one runs."""
 
-    def __init__(self, progress: Callable[[str], None]) -> None:
+    def __init__(self, progress: Callable[[str], None], seconds: dict[str, float] | None = None) -> None:
         self._progress = progress
         self._stage, self._start = "", 0.0
-        self.seconds: dict[str, float] = {}
+        self.seconds: dict[str, float] = {} if seconds is None else seconds
 
     def start(self, stage: str) -> None:
         self.stop()
@@ -161,11 +164,93 @@ def run_pipeline(what: Any, options: Options, settings: Settings) -> Run:
     Raises:
         GraphPruneError: see `graphprune.errors`.
     """
+    return on_bench(what, options, settings, lambda bench: bench.prune(options, settings))
+
+
+class Workbench:
+    """A model made ready once, to be pruned to one budget after another.
+
+    Attributes:
+        source, normal, analysis: of the model.
+        parts: the passes that decide.
+        inputs: what is known of its activations, if the parts ask for them.
+        structure: the fingerprint of the model.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        normal: ir.Model,
+        analysis: Analysis,
+        options: Options,
+        parts: Parts,
+        settings: Settings,
+        clock: _Clock,
+    ) -> None:
+        """Collect what the parts need to know."""
+        self.source, self.parts, self.structure = source, parts, fingerprint(analysis.facts)
+        self._seconds = clock.seconds
+        self._overhead = max(0, source.size_bytes - CostModel(analysis).cost().weight_bytes)
+        self._scores: Scores | None = None
+        self.inputs: Inputs | None = None
+        if parts.needs_inputs:
+            _check_something_to_cut(analysis, candidates_for(analysis, options))
+            self.inputs = _prepared(
+                normal, analysis, self._settings(settings), options.seed, clock, parts.compensation
+            )
+            normal, analysis = self.inputs.model, self.inputs.analysis
+        clock.stop()
+        self.normal, self.analysis = normal, analysis
+
+    def decide(self, options: Options, say: Callable[[str], None] = lambda _: None) -> Decision:
+        """The slots to keep; scores are made the first time."""
+        with single_threaded():
+            decision = decide(
+                self.analysis,
+                options,
+                self._overhead,
+                say,
+                None if self.inputs is None else self.inputs.statistics,
+                self.parts,
+                self._scores,
+            )
+        self._scores = decision.scores
+        return decision
+
+    def prune(self, options: Options, settings: Settings) -> Run:
+        """Decide, repair and carry out."""
+        clock = _Clock(settings.progress, self._seconds)
+        settings = self._settings(settings)
+        decision = self.decide(options, clock.start)
+        _check_something_to_cut(self.analysis, decision.candidates)
+        plan = make_plan(
+            self.analysis,
+            decision,
+            options,
+            environment().packages,
+            self.structure,
+            None if self.inputs is None else settings.wanted.as_data,
+        )
+        run = Run(self.source, settings, self.normal, self.analysis, decision, plan, inputs=self.inputs)
+        return _repair_and_carry_out(run, self.parts.compensation, options.seed, clock)
+
+    def _settings(self, settings: Settings) -> Settings:
+        if not self.parts.needs_inputs:
+            return settings
+        return replace(settings, wanted=replace(settings.wanted, noise=self.parts.noise))
+
+
+def on_bench(what: Any, options: Options, settings: Settings, use: Callable[[Workbench], Found]) -> Found:
+    """Make a model ready and do something with it.
+
+    Raises:
+        GraphPruneError: see `graphprune.errors`.
+    """
     clock = _Clock(settings.progress)
     source, normal, analysis = _analysed(what, options.seed, settings, clock)
     parts = choose_parts(options, _obstacle(analysis, settings))
     try:
-        return _pruned(source, normal, analysis, options, parts, settings, clock)
+        return use(Workbench(source, normal, analysis, options, parts, settings, clock))
     except _UNFORESEEN as error:
         # Nobody asked for activations: a model of a form that following them did not expect is still pruned.
         plain = choose_parts(
@@ -173,47 +258,7 @@ def run_pipeline(what: Any, options: Options, settings: Settings) -> Run:
         )
         if parts == plain or not parts.needs_inputs or plain.needs_inputs:
             raise
-        return _pruned(source, normal, analysis, options, plain, settings, clock)
-
-
-def _pruned(
-    source: Source,
-    normal: ir.Model,
-    analysis: Analysis,
-    options: Options,
-    parts: Parts,
-    settings: Settings,
-    clock: _Clock,
-) -> Run:
-    """Decide, repair and carry out with these parts."""
-    structure = fingerprint(analysis.facts)
-    overhead = max(0, source.size_bytes - CostModel(analysis).cost().weight_bytes)
-    inputs = None
-    if parts.needs_inputs:
-        _check_something_to_cut(analysis, candidates_for(analysis, options))
-        settings = replace(settings, wanted=replace(settings.wanted, noise=parts.noise))
-        inputs = _prepared(normal, analysis, settings, options.seed, clock, parts.compensation)
-        normal, analysis = inputs.model, inputs.analysis
-    with single_threaded():
-        decision = decide(
-            analysis,
-            options,
-            overhead,
-            clock.start,
-            None if inputs is None else inputs.statistics,
-            parts,
-        )
-    _check_something_to_cut(analysis, decision.candidates)
-    plan = make_plan(
-        analysis,
-        decision,
-        options,
-        environment().packages,
-        structure,
-        None if inputs is None else settings.wanted.as_data,
-    )
-    run = Run(source, settings, normal, analysis, decision, plan, inputs=inputs)
-    return _repair_and_carry_out(run, parts.compensation, options.seed, clock)
+        return use(Workbench(source, normal, analysis, options, plain, settings, clock))
 
 
 def _obstacle(analysis: Analysis, settings: Settings) -> str:
@@ -285,7 +330,9 @@ def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:
     if repair:
         wanted = replace(settings.wanted, noise=str(repair.get("noise", "auto")))
         if wanted.calibration is None:
-            named = {k: v for k, v in repair.items() if k in ("calibration", "samples", "preprocessing")}
+            named = {
+                k: v for k, v in repair.items() if k in ("calibration", "samples", "preprocessing", "aside")
+            }
             wanted = replace(wanted, **named)
         settings = replace(settings, wanted=wanted)
         seed = int(repair.get("seed", seed))

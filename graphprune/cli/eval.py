@@ -23,7 +23,13 @@ from graphprune.errors import UsageError
 @click.option(
     "--labels", type=click.Path(path_type=Path), help="Class numbers (.npy) of the inputs of --calib."
 )
-@click.option("--calib", metavar="DATA", help="The inputs that --labels belong to, as in the main command.")
+@click.option(
+    "--calib",
+    "--data",
+    "calib",
+    metavar="DATA",
+    help="The inputs that --labels belong to, as in the main command.",
+)
 @click.option("--preprocess", default="", metavar="STEPS", help="For images, as in the main command.")
 @click.option(
     "--output-name", default="", metavar="NAME", help="The output with the class scores [the first]."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,33 @@ from graphprune.cli.shared import (
 @click.option("--ratio", type=float, help="Share of slots to remove from each prunable group [0.5].")
 @click.option(
     "--target", multiple=True, metavar="T", help="macs=0.5, params=1.2M, size=8MB: what may be left."
+)
+@click.option(
+    "--max-drop",
+    metavar="D",
+    help="Instead of a target: as small as keeps the metric within 0.01, or 1%, of the original's.",
+)
+@click.option(
+    "--metric", metavar="FUNCTION", help="For --max-drop: file.py:function, see `graphprune eval --help`."
+)
+@click.option(
+    "--min-fidelity",
+    metavar="F",
+    help="Instead of a target, without labels: as small as keeps this agreement with the original, 0.98, "
+    "top1=0.98 or cosine=0.99, on inputs kept aside.",
+)
+@click.option(
+    "--minimise",
+    default="macs",
+    show_default=True,
+    metavar="WHAT",
+    help="What --max-drop and --min-fidelity make small: macs, params or size.",
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Keep the sizes that were tried here, and try none of them twice.",
 )
 @click.option(
     "--calib",
@@ -98,9 +126,18 @@ def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
     from graphprune.decide import Options, parse_targets
     from graphprune.inputs import Wanted
     from graphprune.pipeline import Settings, run_pipeline
+    from graphprune.search import make_wish, search
 
     targets = parse_targets(listed(given["target"]))
     ratio = given["ratio"]
+    wish = make_wish(
+        given["max_drop"],
+        given["min_fidelity"],
+        given["metric"],
+        minimise=given["minimise"],
+        resume=given["resume"],
+        excluded=bool(targets) or ratio is not None,
+    )
     options = Options(
         ratio=0.5 if ratio is None and not targets else ratio,
         targets=targets,
@@ -118,7 +155,7 @@ def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
         ratios=ratios_by_name(ctx.meta.get("ratios", {})),
         seed=given["seed"],
     )
-    check_writable(given["json_file"], given["plan_file"])
+    check_writable(given["json_file"], given["plan_file"], given["resume"])
     with progress(given) as say:
         settings = Settings(
             given["output"] or beside(model),
@@ -130,7 +167,16 @@ def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
             say,
             Wanted(given["calib"], given["calib_samples"], given["preprocess"], read_bytes(given["memory"])),
         )
-        run = run_pipeline(model, options, settings)
+        if wish is None:
+            run = run_pipeline(model, options, settings)
+        else:
+            run = search(model, options, settings, wish, partial(_tell, given["quiet"]))
     if given["plan_file"]:
         write_text(given["plan_file"], run.plan.to_json())
     show_run(run, given)
+
+
+def _tell(quiet: bool, line: str) -> None:
+    """What a search has found so far."""
+    if not quiet:
+        click.echo(line, err=True)

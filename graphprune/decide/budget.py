@@ -97,9 +97,14 @@ def solve(
     if not met(1.0):
         least = cost_of(counts_at(1.0))
         best = ", ".join(_best(t, least, original, overhead_bytes) for t in targets)
+        shares = {
+            name: measure(least, name, overhead_bytes) / max(1, measure(original, name, overhead_bytes))
+            for name in MEASURES
+        }
         raise TargetError(
             f"the target {', '.join(t.text for t in targets)} cannot be reached: cutting every group to its "
-            f"floor leaves {best}; ask for that, lower --min-keep, or allow more with --structures"
+            f"floor leaves {best}; ask for that, lower --min-keep, or allow more with --structures",
+            shares,
         )
     low, high = 0.0, 1.0
     for _ in range(40):

@@ -114,6 +114,7 @@ def decide(
     say: Callable[[str], None] = lambda _: None,
     observed: Statistics | None = None,
     parts: Parts | None = None,
+    scored: Scores | None = None,
 ) -> Decision:
     """Decide which slots to keep.
 
@@ -124,6 +125,7 @@ def decide(
         say: told the name of each stage as it starts.
         observed: statistics of the activations, if there are calibration inputs.
         parts: the passes that decide; by default those that options ask for.
+        scored: scores of every slot, where they are known from before.
 
     Raises:
         UsageError: a pattern or a pass that does not exist.
@@ -135,7 +137,7 @@ def decide(
     own = _own_ratios(analysis, groups, options.ratios)
     parts = parts or choose_parts(options, "" if observed else "there are no activations")
     scoring = ScoringProblem(analysis, groups, options.seed, observed)
-    scores = parts.scores(scoring) if groups else {}
+    scores = scored if scored is not None else parts.scores(scoring) if groups else {}
     say("allocate")
     costs = CostModel(analysis)
     before = costs.cost()

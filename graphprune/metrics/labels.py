@@ -30,8 +30,8 @@ def label_metric(
 
     Args:
         name: "top1" or "top5".
-        labels: class numbers, one for each row of scores: of shape `(samples,)`, or `(samples, positions)` for
-            scores of every position; an array, or the path of a .npy file.
+        labels: class numbers, one for each row of scores: of shape `(samples,)`, or `(samples, positions)`
+            for scores of every position; an array, or the path of a .npy file.
         batches: the inputs they belong to, in the same order.
         output: the output with the scores; the first of real numbers by default.
 
@@ -70,8 +70,8 @@ def _read(labels: str | os.PathLike[str] | Array) -> Array:
 def _best(rows: Array, count: int) -> Array:
     """The classes with the largest scores of each row; shape `(rows, count)`."""
     if count == 1:
-        return rows.argmax(1)[:, None]
-    return np.argpartition(-rows, min(count, rows.shape[1]) - 1, axis=1)[:, :count]
+        return np.asarray(rows.argmax(1))[:, None]
+    return np.asarray(np.argpartition(-rows, min(count, rows.shape[1]) - 1, axis=1)[:, :count])
 
 
 def _scores(outputs: Mapping[str, Array], output: str) -> Array:

@@ -45,6 +45,8 @@ def make_report(run: Run) -> dict[str, Any]:
         "equivalence": asdict(run.equivalence),
         "fidelity": [asdict(f) for f in run.fidelity],
         "judged_on": run.judged_on,
+        "quality": None if run.quality is None else {k: v for k, v in run.quality.items() if k != "curve"},
+        "curve": [] if run.quality is None else run.quality["curve"],
         "warnings": [
             *run.warnings,
             *run.decision.notes,

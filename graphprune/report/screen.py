@@ -21,6 +21,7 @@ def show_report(report: Mapping[str, Any], console: Console) -> None:
     console.print(_figures(report))
     console.print(_cut(report))
     _method(report["method"], console)
+    _curve(report, console)
     _not_cut(report["not_cut"], console)
     _proof(report, console)
     for warning in report["warnings"]:
@@ -79,6 +80,25 @@ def _method(method: Mapping[str, Any], console: Console) -> None:
             f"{before:.1%} to {after:.1%} on average",
             soft_wrap=True,
             highlight=False,
+        )
+
+
+def _curve(report: Mapping[str, Any], console: Console) -> None:
+    """What a search has tried, smallest first."""
+    quality = report["quality"]
+    if quality is None:
+        return
+    judged = f" on {quality['judged_on']}" if quality["judged_on"] else ""
+    console.print(
+        f"[bold]quality:[/] {escape(quality['measure'])} {quality['pruned']:.4f} (original "
+        f"{quality['original']:.4f}){escape(judged)}; asked for {escape(quality['asked'])}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    for point in report["curve"]:
+        mark = "[green]good enough[/]" if point["good"] else "[red]not good enough[/]"
+        console.print(
+            f"  {quality['minimised']}={point['share']:.3f}  {point['quality']:.4f}  {mark}", highlight=False
         )
 
 
