@@ -38,7 +38,9 @@ def test_public_names() -> None:
         "__version__",
         "analyse",
         "apply",
+        "evaluate",
         "prune",
+        "verify",
     ]
     for name in graphprune.__all__:
         assert getattr(graphprune, name) is not None

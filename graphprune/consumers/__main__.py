@@ -1,27 +1,28 @@
-"""The process of one trial: `python -m graphprune.consumers NAME MODEL FOLDER`.
+"""The process of one trial: `python -m graphprune.consumers MODULE FUNCTION MODEL FOLDER`.
 
 FOLDER holds in-0.npz, in-1.npz, …; out-0.npz, … and reason.txt, if there is one, are written into it.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 
-from graphprune.consumers.table import CONSUMERS
 from graphprune.consumers.tools import Arrays
 
 
 def main() -> None:
     """Run one trial."""
-    name, model, folder = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    module, function, model, folder = *sys.argv[1:3], Path(sys.argv[3]), Path(sys.argv[4])
     warnings.simplefilter("ignore")
     try:
-        for number, outputs in enumerate(CONSUMERS[name].run(model, _batches(folder), folder)):
-            np.savez(folder / f"out-{number}.npz", **outputs)  # type: ignore[arg-type]
+        run = getattr(importlib.import_module(module), function)
+        for number, outputs in enumerate(run(model, _batches(folder), folder)):
+            np.savez(folder / f"out-{number}.npz", **outputs)
     except Exception as error:  # whatever the program raises is its answer
         (folder / "reason.txt").write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
 

@@ -8,9 +8,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def try_consumer(consumer: Consumer, model: Path, batches: Sequence[Arrays], lim
         folder = Path(name)
         for number, feeds in enumerate(batches):
             np.savez(folder / f"in-{number}.npz", **feeds)  # type: ignore[arg-type]
-        reason = _run(consumer.name, model, folder, limit_s)
+        reason = _run(consumer.run, model, folder, limit_s)
         outputs: list[Arrays] = []
         while not reason and len(outputs) < len(batches):
             with np.load(folder / f"out-{len(outputs)}.npz") as data:
@@ -64,27 +65,26 @@ def try_consumer(consumer: Consumer, model: Path, batches: Sequence[Arrays], lim
     return Trial("failed" if reason else "ok", reason, tuple(outputs), time.perf_counter() - start)
 
 
-def _run(name: str, model: Path, folder: Path, limit_s: float) -> str:
+def _run(function: Callable[..., Any], model: Path, folder: Path, limit_s: float) -> str:
     """Run the process; why it failed, or ""."""
-    command = [sys.executable, "-m", "graphprune.consumers", name, str(model.resolve()), str(folder)]
+    program = [sys.executable, "-m", "graphprune.consumers", function.__module__, function.__name__]
     paths = [str(_PACKAGES), os.environ.get("PYTHONPATH", "")]
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=(folder / "stderr.txt").open("wb"),
-        start_new_session=True,  # so that what it starts itself ends with it
-    )
-    try:
-        code = process.wait(limit_s)
-    except subprocess.TimeoutExpired:
-        return f"it took longer than {limit_s:g} s"
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    with (folder / "stderr.txt").open("wb") as errors:
+        process = subprocess.Popen(
+            [*program, str(model.resolve()), str(folder)],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,  # so that what it starts itself ends with it
+        )
+        try:
+            code = process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            return f"it took longer than {limit_s:g} s"
+        finally:
+            _end(process)
     said = folder / "reason.txt"
     if said.exists():
         return _short(said.read_text(encoding="utf-8"))
@@ -92,6 +92,17 @@ def _run(name: str, model: Path, folder: Path, limit_s: float) -> str:
         return f"it crashed ({signal.Signals(-code).name})"
     last = (folder / "stderr.txt").read_text(errors="replace").strip().rpartition("\n")[2]
     return "" if code == 0 else _short(last or f"it ended with exit code {code}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that is still running, and what it has started."""
+    if process.poll() is not None:
+        return
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
 
 
 def _short(text: str) -> str:

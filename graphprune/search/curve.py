@@ -16,6 +16,7 @@ class Point:
         target: what was allowed to be left, as a share of the original.
         share: what is left of it.
         macs, params, size_bytes: of the model.
+        slots: how many were removed.
         quality: by the measure of the search.
         seconds: it took to make and measure it.
     """
@@ -25,6 +26,7 @@ class Point:
     macs: int
     params: int
     size_bytes: int | None
+    slots: int
     quality: float
     seconds: float
 

@@ -103,7 +103,8 @@ def _by_agreement(how: str, bench: Workbench, wanted: Wanted, seed: int) -> Qual
 
 def _judges(bench: Workbench, wanted: Wanted, seed: int) -> tuple[Sequence[Mapping[str, Any]], str]:
     if bench.inputs is not None:
-        return bench.inputs.judges, bench.inputs.judged_on
+        said = "made-up inputs" if bench.inputs.judges_made_up else bench.inputs.judged_on
+        return bench.inputs.judges, said
     given = wanted.calibration is not None
     found = load_calibration(
         wanted.calibration if given else wanted.made_up,

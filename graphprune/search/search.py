@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-from graphprune.decide import Options
+from graphprune.decide import Decision, Options
 from graphprune.decide.budget import Target
 from graphprune.errors import TargetError
 from graphprune.load import save
@@ -49,6 +49,12 @@ def _to(options: Options, wish: Wish, share: float) -> Options:
     """The options with a budget."""
     target = Target(wish.minimise, share, True, f"{wish.minimise}={share:.6g}")
     return replace(options, ratio=None, targets=(target,))
+
+
+def _slots(decision: Decision) -> int:
+    """How many slots are removed."""
+    sizes = {g.atom: g.size for g in decision.candidates.groups}
+    return sum(sizes[a] - s.count for a, s in decision.keeps.items())
 
 
 class _Search:
@@ -98,11 +104,12 @@ class _Search:
             self._tell(self._line(point, left))
 
     def _is_known(self, target: float) -> bool:
-        """Whether the model of a budget is one that was tried: then the larger budget is known to fail too."""
-        after = self._bench.decide(_to(self._options, self._wish, target)).after
+        """Whether the model of a budget is one that was tried: then its quality is known."""
+        decision = self._bench.decide(_to(self._options, self._wish, target))
         for place, point in enumerate(self._store.points):
-            if (point.macs, point.params) == (after.macs, after.params) and point.target < target:
-                self._store.points[place] = replace(point, target=target)
+            if (point.macs, point.slots) == (decision.after.macs, _slots(decision)):
+                share = min(point.share, target) if self._good(point) else point.share
+                self._store.points[place] = replace(point, target=target, share=share)
                 self._store.add()
                 return True
         return False
@@ -128,7 +135,8 @@ class _Search:
         }
         share = min(target, sizes[self._wish.minimise])
         seconds = round(time.perf_counter() - start, 3)
-        return Point(target, share, after.macs, after.params, run.size_bytes, value, seconds), run
+        slots = _slots(run.decision)
+        return Point(target, share, after.macs, after.params, run.size_bytes, slots, value, seconds), run
 
     def _quiet(self) -> Settings:
         """Settings of a trial: nothing is proved, timed or written."""
@@ -158,6 +166,10 @@ class _Search:
             assert run.pruned is not None
             run.size_bytes = save(run.pruned, settings.output, source=run.source, force=settings.force)
         run.quality = self._as_data(again)
+        if self._quality.judged_on == "made-up inputs":
+            run.warnings.append(
+                "agreement was measured on made-up inputs, which real ones may be far from; give --calib"
+            )
         return run
 
     def _good(self, point: Point) -> bool:

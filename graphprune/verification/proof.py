@@ -83,10 +83,10 @@ def prove_with_plan(
     own = _own(normal, analysis, pruned, plan, seed)
     if own.equivalence.status != "equal":
         return Proof(repaired if plan.repair else plain, REPAIRED if plan.repair else MASKED, "plan")
-    what = "repaired on other inputs, or trained since" if plan.repair else "repaired, or trained since"
+    what = "a repair on other inputs" if plan.repair else "a repair"
     note = (
-        f"the network is the one of the plan, but {own.equivalence.note}: if they were {what}, say "
-        "--own-weights to compare with these"
+        f"the network is the one of the plan, but {own.equivalence.note}: if this comes from {what}, or from "
+        "training since, say --own-weights"
     )
     return Proof(replace(plain, note=note), MASKED, "plan")
 
@@ -137,4 +137,7 @@ def _own(normal: ir.Model, analysis: Analysis, pruned: ir.Model, plan: Plan, see
     found = check_equivalence(adopted, analyse_model(adopted, recording), keeps, pruned, seed=seed)
     if found.status != "equal":
         return Proof(found, OWN, "plan")
-    return Proof(replace(found, note=f"{len(changed)} weights have values of their own"), OWN, "plan")
+    note = f"{len(changed)} weights have values of their own"
+    if len(changed) == 1:
+        note = f'the weight "{changed[0]}" has values of its own'
+    return Proof(replace(found, note=note), OWN, "plan")

@@ -37,9 +37,9 @@ def recover_keeps(analysis: Analysis, twins: Twins) -> tuple[Keeps, str]:
         if weight.real and not _mark(weight, analysis, twins[weight.name], groups, seen):
             changed.append(weight.name)
     if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         return {}, (
-            f"{len(changed)} weights have values that the original does not have "
-            f'("{changed[0]}" is the first): they were repaired, or trained since'
+            f'the original has no such values as "{changed[0]}"{more}: repaired, or trained since pruning'
         )
     keeps: dict[int, Slots] = {}
     for atom, mask in seen.items():

@@ -1,0 +1,83 @@
+"""Agreement of outputs: the figures, and which outputs are scores of classes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from graphprune.validate import measure_fidelity
+from graphprune.validate.scores import class_axis, divergence, top_agreement
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def test_figures_of_a_known_difference() -> None:
+    before = np.array([[3.0, 4.0, 0.0, 0.0, 0.0, 0.0]])
+    (found,) = measure_fidelity([{"y": before}], [{"y": before + [0, 0, 0.5, 0, 0, 0]}])
+    assert found.relative_error == pytest.approx(0.1)
+    assert found.sqnr_db == pytest.approx(20.0)
+    assert found.cosine == pytest.approx(5 / math.sqrt(25.25))
+    assert (found.top1, found.top5) == (1.0, 1.0)
+
+
+def test_equal_outputs_have_no_noise() -> None:
+    y = normal(4, 10).astype(np.float32)
+    (found,) = measure_fidelity([{"y": y}], [{"y": y}])
+    assert (found.relative_error, found.sqnr_db, found.top1, found.kl) == (0.0, None, 1.0, 0.0)
+
+
+def test_divergence_of_logits_and_of_probabilities_is_the_same() -> None:
+    p, q = normal(5, 7), normal(5, 7, seed=1)
+    soft = [np.exp(a) / np.exp(a).sum(1, keepdims=True) for a in (p, q)]
+    expected = float((soft[0] * np.log(soft[0] / soft[1])).sum(1).mean())
+    assert divergence(p, q) == pytest.approx(expected)
+    assert divergence(*soft) == pytest.approx(expected)
+
+
+def test_largest_entry_among_the_best() -> None:
+    before = np.eye(8)
+    after = np.tile(np.arange(8.0), (8, 1))  # the largest is always 7, the best five are 3 to 7
+    assert top_agreement(before, after, 1) == 1 / 8
+    assert top_agreement(before, after, 5) == 5 / 8
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "axis"),
+    [
+        ("y", (4, 10), 1),
+        ("embedding", (4, 10), None),
+        ("y", (4, 1), None),
+        ("logits", (2, 5, 30), 2),
+        ("last_hidden_state", (2, 5, 30), None),
+        ("mask_scores", (2, 5, 8, 8), 1),
+        ("y", (2, 3, 8, 8), None),
+        ("y", (10,), None),
+    ],
+)
+def test_which_outputs_are_scores(name: str, shape: tuple[int, ...], axis: int | None) -> None:
+    assert class_axis(name, normal(*shape)) == axis
+
+
+def test_shares_are_scores_whatever_their_name() -> None:
+    shares = np.random.default_rng(0).dirichlet(np.ones(6), size=(2, 4))  # (2, 4, 6)
+    assert class_axis("embedding", shares) == 2
+    assert class_axis("embedding", shares.transpose(0, 2, 1)) == 1
+
+
+def test_other_shapes_and_whole_numbers_are_left_out() -> None:
+    before = [{"y": normal(3, 4), "boxes": normal(5, 4), "ids": np.arange(3)}]
+    after = [{"y": normal(3, 4), "boxes": normal(6, 4), "ids": np.arange(3)}]
+    assert [f.output for f in measure_fidelity(before, after)] == ["y"]
+
+
+def test_impossible_words_do_not_spoil_the_figures() -> None:
+    before, after = normal(3, 8), normal(3, 8)
+    after[:, 2] = -np.inf
+    (found,) = measure_fidelity([{"logits": before}], [{"logits": after}])
+    assert found.relative_error == 0.0
+    assert found.kl is None
+    assert found.top1 is not None
