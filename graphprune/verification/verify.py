@@ -137,8 +137,8 @@ def verify_files(
     onnxruntime()
     wanted = wanted or Wanted()
     chosen = choose_consumers(consumers)
-    source, normal, analysis = analyse_source(original, seed, progress)
     other = load(pruned)
+    source, normal, analysis = analyse_source(original, seed, progress)
     warnings = list(other.notes)
     calibration, said = _inputs(normal, analysis, wanted, seed)
     with _on_disk(source) as before, _on_disk(other) as after:

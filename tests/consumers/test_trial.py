@@ -58,7 +58,9 @@ def test_every_program_runs_a_pruned_model(name: str, bundled: Callable[[str], P
     if chosen.missing:
         pytest.skip(f"{', '.join(chosen.missing)} not installed")
     path = bundled("densenet")
-    batches = [{"image": np.random.default_rng(k).normal(size=(2, 1, 28, 28)).astype(np.float32)} for k in (0, 1)]
+    batches = [
+        {"image": np.random.default_rng(k).normal(size=(2, 1, 28, 28)).astype(np.float32)} for k in (0, 1)
+    ]
     trial = try_consumer(chosen, path, batches)
     if name == "onnx2torch" and "torchvision" in trial.reason:
         pytest.skip(f"the installed torchvision is broken: {trial.reason}")

@@ -17,7 +17,7 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
 
 def test_figures_of_a_known_difference() -> None:
     before = np.array([[3.0, 4.0, 0.0, 0.0, 0.0, 0.0]])
-    (found,) = measure_fidelity([{"y": before}], [{"y": before + [0, 0, 0.5, 0, 0, 0]}])
+    (found,) = measure_fidelity([{"y": before}], [{"y": before + np.eye(6)[2] / 2}])
     assert found.relative_error == pytest.approx(0.1)
     assert found.sqnr_db == pytest.approx(20.0)
     assert found.cosine == pytest.approx(5 / math.sqrt(25.25))

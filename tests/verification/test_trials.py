@@ -38,7 +38,9 @@ def test_the_same_outputs_are_ok(small_path: Path) -> None:
         (programs.refusing, "NotImplementedError: no Gemm here"),
     ],
 )
-def test_a_failure_is_tried_on_the_original_too(run: Callable[..., Any], reason: str, small_path: Path) -> None:
+def test_a_failure_is_tried_on_the_original_too(
+    run: Callable[..., Any], reason: str, small_path: Path
+) -> None:
     found = tried(run, small_path)
     assert (found.status, found.original) == ("failed", "fails too")
     assert found.reason.startswith(reason)

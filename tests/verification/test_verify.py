@@ -89,7 +89,9 @@ def test_a_repair_is_repeated(repaired: Pair) -> None:
     assert (found.proof.equivalence.status, found.proof.reference) == ("equal", REPAIRED)
 
 
-def test_a_repair_on_inputs_that_have_moved(repaired: Pair, inputs: dict[str, np.ndarray], tmp_path: Path) -> None:
+def test_a_repair_on_inputs_that_have_moved(
+    repaired: Pair, inputs: dict[str, np.ndarray], tmp_path: Path
+) -> None:
     (tmp_path / "inputs.npz").unlink()
     found = verify(repaired[:2], plan=repaired[2])
     assert found.proof.equivalence.status == "not checked"
@@ -163,7 +165,9 @@ def test_a_file_that_the_checker_refuses(plain: Pair, tmp_path: Path) -> None:
     """The runtime is more lenient than the checker: it does not look at the declared shapes inside."""
     other = onnx.ModelProto()
     other.CopyFrom(plain[1])
-    other.graph.value_info.append(onnx.helper.make_tensor_value_info("h", onnx.TensorProto.FLOAT, ["batch", 99]))
+    other.graph.value_info.append(
+        onnx.helper.make_tensor_value_info("h", onnx.TensorProto.FLOAT, ["batch", 99])
+    )
     found = verify((plain[0], other))
     assert not found.passed
     assert found.complaint.startswith("ONNX's checker refuses the pruned model, but not the original")
