@@ -57,7 +57,9 @@ def test_readme_commands_are_the_real_ones() -> None:
 def test_readme_options_exist(cli: Any) -> None:
     readme = (ROOT / "README.md").read_text()
     known = {
-        o for verb in ("prune", "apply", "inspect") for o in re.findall(r"--[a-z-]+", cli(verb, "--help").out)
+        o
+        for verb in ("prune", "apply", "inspect", "verify", "eval")
+        for o in re.findall(r"--[a-z-]+", cli(verb, "--help").out)
     }
     lines = re.findall(r"^    \$? ?(graphprune .*)$", readme, re.MULTILINE)
     used = {option for line in lines for option in re.findall(r"--[a-z-]+", line)}
