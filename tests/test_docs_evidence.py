@@ -61,7 +61,9 @@ def test_every_program_is_described() -> None:
 
 @pytest.mark.parametrize("page", ["verify", "quality"])
 def test_options_of_the_page_exist(page: str, cli: Any) -> None:
-    known = {o for v in ("prune", "verify", "eval") for o in re.findall(r"--[a-z][a-z-]+", cli(v, "--help").out)}
+    known = {
+        o for v in ("prune", "verify", "eval") for o in re.findall(r"--[a-z][a-z-]+", cli(v, "--help").out)
+    }
     used = set(re.findall(r"--[a-z][a-z-]+", (ROOT / f"docs/{page}.md").read_text()))
     assert used
     assert used <= known

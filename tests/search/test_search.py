@@ -83,6 +83,14 @@ def test_agreement_on_inputs_kept_aside(small: onnx.ModelProto) -> None:
     assert found.cosine > 0.95
 
 
+def test_a_plan_repeats_what_was_found(small: onnx.ModelProto, tmp_path: Path) -> None:
+    """More inputs are kept aside for agreement than otherwise; the plan knows."""
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(7).normal(size=(512, 8)).astype(np.float32))
+    result = find(small, recipe="", min_fidelity="cosine=0.97", calib=tmp_path / "x.npz")
+    assert result.plan.repair["aside"] == 4
+    assert graphprune.apply(result.plan, small).model == result.model
+
+
 def test_parameters_can_be_made_small_instead(small: onnx.ModelProto) -> None:
     report = find(small, min_fidelity="top1=0.5", minimise="params").report
     assert report["quality"]["minimised"] == "params"
