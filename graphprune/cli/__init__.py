@@ -73,6 +73,7 @@ def cli() -> None:
     graphprune model.onnx --ratio 0.5              remove half of every prunable dimension
     graphprune model.onnx --target macs=0.5        remove as little as halves the multiply-adds
     graphprune model.onnx --target macs=0.5 --calib inputs.npz      and lose as little accuracy as can be
+    graphprune model.onnx --max-drop 0.01 --metric file.py:function     as small as your own measure allows
     graphprune inspect model.onnx                  what can be cut, what not and why
     graphprune apply plan.json tuned.onnx          repeat a plan exactly
     graphprune verify model.onnx pruned.onnx       is it the original with slots removed, and how good
