@@ -13,6 +13,7 @@ from graphprune.cli.apply import apply
 from graphprune.cli.inspect import inspect
 from graphprune.cli.prune import prune
 from graphprune.cli.recipes import recipes
+from graphprune.cli.report import report
 from graphprune.errors import GraphPruneError
 
 _PROMPT = "see `graphprune --help`"
@@ -79,5 +80,5 @@ def cli() -> None:
     """  # noqa: D301  (click wants a real backspace)
 
 
-for _verb in (prune, apply, inspect, recipes):
+for _verb in (prune, apply, inspect, recipes, report):
     cli.add_command(_verb)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from graphprune.cli.shared import beside, check_writable, output_options, progress, show_run
+from graphprune.cli.shared import beside, check_reports, output_options, progress, show_run
 
 
 @click.command()
@@ -22,7 +22,7 @@ def apply(plan: Path, model: Path, **given: Any) -> None:
     from graphprune.pipeline import Settings, run_plan
     from graphprune.plan import read_plan
 
-    check_writable(given["json_file"], None)
+    check_reports(given)
     with progress(given) as say:
         settings = Settings(
             given["output"] or beside(model),

@@ -10,7 +10,7 @@ import click
 from graphprune.cli.config import ratios_by_name, read_config
 from graphprune.cli.shared import (
     beside,
-    check_writable,
+    check_reports,
     kinds,
     listed,
     output_options,
@@ -118,7 +118,7 @@ def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
         ratios=ratios_by_name(ctx.meta.get("ratios", {})),
         seed=given["seed"],
     )
-    check_writable(given["json_file"], given["plan_file"])
+    check_reports(given, given["plan_file"])
     with progress(given) as say:
         settings = Settings(
             given["output"] or beside(model),
