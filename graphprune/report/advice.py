@@ -81,7 +81,7 @@ def _disagrees(report: Report) -> Iterator[Advice]:
     share = "" if worst["top1"] is None else f", the same top-1 in {worst['top1']:.0%} of rows"
     yield Advice(
         f"“{worst['output']}” differs noticeably from the original (cosine {worst['cosine']:.3f}{share}).",
-        "Cut less, or train the result a little and apply the same plan to the trained original.",
+        "Cut less, or fine-tune the result.",
         _milder(report["asked"]),
     )
 
@@ -112,7 +112,7 @@ def _slow(report: Report) -> Iterator[Advice]:
     else:
         yield Advice(
             found,
-            "Kernels work in blocks of channels: keep widths that fill the blocks of this machine.",
+            "For more speed, keep widths that fill the blocks in which this machine computes.",
             "--round-to auto",
         )
 
@@ -132,9 +132,9 @@ def _residual(report: Report) -> Iterator[Advice]:
     kinds = dict.fromkeys(g["kind"] for g in report["groups"])
     one = f"“{rows[0]['key']}” ({rows[0]['size']} slots)"
     yield Advice(
-        f"{one} runs through {min(1.0, rows[0]['params'] / total):.0%} of the weights and was kept, because it is "
-        "normalised over: cutting it changes the result a little more than its own weights say.",
-        "To make the model smaller still, allow it, and look at the agreement again.",
+        f"{one} runs through {min(1.0, rows[0]['params'] / total):.0%} of the weights and was kept: it is "
+        "normalised over, so that cutting it changes a little more than its own weights say.",
+        "To make the model smaller still, allow widths that are normalised over, and look at the agreement.",
         f"--structures {','.join([*kinds, 'residual'])}",
     )
 

@@ -11,7 +11,6 @@ from graphprune.analysis.cost import Sizes
 from graphprune.analysis.facts import NodeFacts
 from graphprune.dims import Dim, Keeps
 
-
 _LOOKUPS = ("Gather", "GatherBlockQuantized", "EmbedLayerNormalization")
 
 

@@ -1,4 +1,4 @@
-"""Node data for Model Explorer: what share of its multiply-adds every operator lost, on the original model."""
+"""Node data for Model Explorer: the share of its work that every operator of the original lost."""
 
 from __future__ import annotations
 
@@ -31,4 +31,5 @@ def overlay(model: ir.Model, layers: Sequence[Mapping[str, Any]]) -> dict[str, A
 
 def _cut(row: Mapping[str, Any]) -> float:
     key = "macs" if row["before"]["macs"] else "params"
-    return round(100 * (1 - row["after"][key] / max(1, row["before"][key])), 1)
+    left: float = float(row["after"][key]) / max(1, row["before"][key])
+    return round(100 * (1 - left), 1)

@@ -60,7 +60,7 @@ def _drawn(spec: Any, rows: Sequence[Mapping[str, Any]]) -> Chart | None:
     return draw(partial(spec, rows)) if rows else None
 
 
-def _bars(rows: Sequence[Mapping[str, Any]], width: int) -> Mapping[str, Any]:
+def _bars(rows: Sequence[Mapping[str, Any]], width: int) -> dict[str, Any]:
     return charts.bars(rows, "ms", width)
 
 
@@ -88,18 +88,18 @@ def _targets(report: Report) -> list[tuple[str, str]]:
     try:
         targets = parse_targets(report["asked"].get("targets", ()))
     except UsageError:  # a report of another version
-        return [("target", text) for text in report["asked"]["targets"]]
+        return [(f"target {text}", "") for text in report["asked"]["targets"]]
     rows = []
     for target in targets:
         key, show = _OF_TARGET.get(target.measure, (target.measure, count))
         before, after = report["before"].get(key), report["after"].get(key)
         if not before or after is None:
-            rows.append((target.text, "not measured"))
+            rows.append((f"target {target.text}", "not measured"))
             continue
         kept = "kept" if after <= target.allowed(before) else "missed"
         rows.append(
             (
-                target.text,
+                f"target {target.text}",
                 f"{kept}: {show(after)} of at most {show(target.allowed(before))} ({after / before:.1%})",
             )
         )
