@@ -8,18 +8,20 @@ from typing import Any
 
 import click
 
-from graphprune.cli.shared import check_writable, write_text
+from graphprune.cli.shared import check_writable, examples, write_text
 from graphprune.errors import UsageError
 
-_EXAMPLES = """
-    \b
-    graphprune model.onnx --ratio 0.5 --json run.json
-    graphprune report run.json                          writes run.html
-    graphprune report run.json -o run.html --bench bench.json
-"""
 
-
-@click.command(epilog=_EXAMPLES)
+@click.command(
+    short_help="An HTML page from the data of an earlier run.",
+    epilog=examples(
+        """
+        graphprune model.onnx --ratio 0.5 --json run.json
+        graphprune report run.json                               writes run.html
+        graphprune report run.json -o page.html --bench bench.json
+        """
+    ),
+)
 @click.argument("report", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", metavar="FILE", help="Where the page goes; - for standard output [REPORT.html]."

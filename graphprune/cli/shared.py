@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 
 import click
 
+from graphprune.cli.logs import verbose_option
 from graphprune.errors import OutputError, UsageError
 
 
@@ -50,11 +52,17 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="Write what was cut as node data for Model Explorer.",
             ),
             click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
+            verbose_option,
             click.option("--seed", type=int, default=0, show_default=True, help="Of everything random."),
         )
     ):
         command = option(command)
     return command
+
+
+def examples(text: str) -> str:
+    """Lines of commands for the end of a help page, as they are."""
+    return "\b\nExamples:\n" + textwrap.indent(textwrap.dedent(text).strip(), "  ")
 
 
 def beside(model: Path) -> Path:
