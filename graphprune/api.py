@@ -71,7 +71,8 @@ def prune(
         target: budgets such as `"macs=0.5"`, `"params=1.2M"`, `"size=8MB"` instead of a ratio.
         output: where to write the pruned model.
         calib: inputs the statistics are made of: a path of a .npz or .npy file, a folder of them or of
-            images, "module:function", "noise", a mapping of arrays, or any iterable of feeds. None makes inputs up.
+            images, "module:function", "noise", a mapping of arrays, or any iterable of feeds. None makes
+            inputs up.
         calib_samples: use at most this many of them.
         preprocess: what to do with images, for example "resize=256,crop=224,mean=0.5,std=0.5".
         recipe: a set of parts by name, see `graphprune recipes`; "" for "auto", or "plain" if a part

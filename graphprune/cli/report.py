@@ -47,7 +47,10 @@ def report(report: Path, output: str | None, bench: Path | None) -> None:
         )
     if data["format"] != FORMAT:
         raise UsageError(f"the report {report} has format {data['format']}, this version reads {FORMAT}")
-    write_text(where, render(data, None if bench is None else _read(bench, "benchmark")))
+    times = None if bench is None else _read(bench, "benchmark")
+    if times is not None and not {"models", "points"} <= times.keys():
+        raise UsageError(f"{bench} is JSON but not a benchmark: write one with `graphprune bench --json`")
+    write_text(where, render(data, times))
 
 
 def _read(path: Path, what: str) -> dict[str, Any]:

@@ -138,25 +138,29 @@ def loss_curves(groups: Rows, width: int) -> Spec:
     }
 
 
-def trade_off(curve: Rows, width: int) -> Spec:
-    """Quality against the share of multiply-adds that is left; the point that was taken is larger."""
+def trade_off(curve: Rows, measure: str, quality: str, width: int) -> Spec:
+    """Quality against the share that is left; the point that was taken is large, those not good enough hollow."""
     rows = [
-        {**point, "what": f"quality {point['quality']:.4g} at {point['macs']:.1%} of the multiply-adds"}
-        for point in curve
+        {**p, "what": f"{quality} {p['quality']:.4g} with {p['share']:.1%} of {measure} left"} for p in curve
     ]
-    taken = [row for row in rows if row.get("chosen")]
     x: Spec = {
-        "field": "macs",
+        "field": "share",
         "type": "quantitative",
-        "title": "multiply-adds left",
+        "title": f"{measure} left",
         "axis": {"format": "%", "tickCount": 5},
         "scale": {"zero": False},
     }
-    y: Spec = {"field": "quality", "type": "quantitative", "title": "quality", "scale": {"zero": False}}
+    y: Spec = {"field": "quality", "type": "quantitative", "title": quality, "scale": {"zero": False}}
     line = {"type": "line", "stroke": "var(--accent)", "strokeWidth": 2}
-    dot = {"type": "point", "filled": True, "fill": "var(--accent)", "size": 70, "opacity": 1}
-    star = {**dot, "size": 260, "fill": "var(--c2)"}
-    layers = [_layer(line, rows, x, y), _layer(dot, rows, x, y), _layer(star, taken, x, y)]
+    dot = {"type": "point", "stroke": "var(--accent)", "strokeWidth": 2, "size": 70, "opacity": 1}
+    good = {**dot, "filled": True, "fill": "var(--accent)"}
+    taken = {**good, "size": 260}
+    layers = [
+        _layer(line, rows, x, y),
+        _layer({**dot, "fill": "var(--paper)"}, [r for r in rows if not r["good"]], x, y),
+        _layer(good, [r for r in rows if r["good"]], x, y),
+        _layer(taken, [r for r in rows if r["chosen"]], x, y),
+    ]
     return {"width": width, "height": 240, "layer": layers}
 
 

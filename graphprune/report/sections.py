@@ -12,7 +12,7 @@ from graphprune.errors import UsageError
 from graphprune.report import charts
 from graphprune.report.advice import advice, agreement, agrees
 from graphprune.report.drawing import Chart, draw
-from graphprune.report.profile import latencies, profile_rows
+from graphprune.report.timing import latencies, operators, speedups, stubborn
 from graphprune.report.units import count, megabytes, milliseconds
 
 Report = Mapping[str, Any]
@@ -22,15 +22,20 @@ _MEASURES = (
     ("file size", "size_bytes", megabytes),
     ("latency", "latency_ms", milliseconds),
 )
-_OF_TARGET = {"macs": ("macs", count), "params": ("params", count), "size": ("size_bytes", megabytes)}
+_OF_TARGET = {
+    "macs": ("macs", count),
+    "params": ("params", count),
+    "size": ("size_bytes", megabytes),
+    "latency": ("latency_ms", milliseconds),
+}
 
 
 def sections_of(report: Report, bench: Report | None) -> dict[str, Any]:
     """Values for the template; charts are drawn here."""
     layers = [{**row, "number": n} for n, row in enumerate(report.get("layers") or (), start=1)]
     curves = [g for g in report["groups"] if g.get("sensitivity")]
-    curve = report.get("curve") or ()
-    times, operators = latencies(report, bench), profile_rows(bench)
+    times, curve = latencies(report, bench), _curve(report)
+    quality = report.get("quality")
     worst = agreement(report)
     return {
         "report": report,
@@ -48,9 +53,12 @@ def sections_of(report: Report, bench: Report | None) -> dict[str, Any]:
         "not_cut": _by_reason(report["not_cut"]),
         "losses": _drawn(charts.loss_curves, curves),
         "measured_losses": report["method"]["parts"].get("normaliser") == "sensitivity",
-        "trade_off": _drawn(charts.trade_off, curve if len(curve) > 1 else ()),
+        "quality": quality,
+        "trade_off": draw(partial(_trade_off, report, curve)) if len(curve) > 1 else None,
         "latency": draw(partial(_bars, times)) if times else None,
-        "profile": _drawn(charts.profile, operators),
+        "speedups": speedups(bench),
+        "profile": _drawn(charts.profile, operators(bench)),
+        "stubborn": stubborn(bench),
         "repaired": [r for r in report["method"]["repaired"] if not r["note"]],
         "count": count,
     }
@@ -62,6 +70,18 @@ def _drawn(spec: Any, rows: Sequence[Mapping[str, Any]]) -> Chart | None:
 
 def _bars(rows: Sequence[Mapping[str, Any]], width: int) -> dict[str, Any]:
     return charts.bars(rows, "ms", width)
+
+
+def _curve(report: Report) -> list[dict[str, Any]]:
+    """Points of a search: the share that is left, quality, whether it was good enough and taken."""
+    rows = [{**p, "share": p["share"] if "share" in p else p["macs"]} for p in report.get("curve") or ()]
+    good = [p["share"] for p in rows if p.get("good")]
+    return [{**p, "good": p.get("good", True), "chosen": p["share"] == min(good, default=None)} for p in rows]
+
+
+def _trade_off(report: Report, curve: Sequence[Mapping[str, Any]], width: int) -> dict[str, Any]:
+    quality = report.get("quality") or {}
+    return charts.trade_off(curve, quality.get("minimised", "macs"), quality.get("measure", "quality"), width)
 
 
 def _figure(report: Report, label: str, key: str, show: Any) -> dict[str, Any] | None:

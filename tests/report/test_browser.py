@@ -46,7 +46,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     report = json.loads(json.dumps(graphprune.prune(vit, ratio=0.5, recipe="plain", benchmark=True).report))
     report["layers"][0]["name"] = "<script>document.title = 'broken'</script>"
     report["layers"][1]["name"] = "long/" * 60
-    report["curve"] = [{"macs": 1.0, "quality": 0.9}, {"macs": 0.5, "quality": 0.8, "chosen": True}]
+    report["curve"] = [
+        {"share": s, "macs": 1, "quality": s / 2 + 0.4, "good": s > 0.4} for s in (1.0, 0.5, 0.3)
+    ]
     file = tmp_path_factory.mktemp("page") / "report.html"
     file.write_text(render(report))
     return file.as_uri()

@@ -153,10 +153,78 @@ def test_targets_are_kept_or_missed(report: dict[str, Any]) -> None:
 
 
 def test_curve(report: dict[str, Any]) -> None:
-    points = [{"macs": m, "quality": q, "chosen": m == 0.5} for m, q in ((1.0, 0.9), (0.5, 0.88), (0.3, 0.7))]
-    page = render({**report, "curve": points})
-    assert "Quality against size" in page
-    assert "quality 0.88 at 50.0% of the multiply-adds" in page
+    points = [
+        {"share": share, "macs": 100, "quality": quality, "good": quality > 0.8}
+        for share, quality in ((1.0, 0.9), (0.5, 0.88), (0.3, 0.7))
+    ]
+    found = {
+        "measure": "accuracy",
+        "asked": "max-drop 5%",
+        "minimised": "params",
+        "original": 0.9,
+        "pruned": 0.88,
+    }
+    page = render({**report, "curve": points, "quality": {**found, "judged_on": "labels.npz"}})
+    assert "Asked for max-drop 5%: accuracy 0.8800, the original has 0.9000, on labels.npz" in words(page)
+    assert "accuracy 0.88 with 50.0% of params left" in page
+    assert page.count("accuracy 0.88 with 50.0% of params left") > page.count(
+        "accuracy 0.9 with 100.0% of params left"
+    )
+
+
+BENCH: dict[str, Any] = {
+    "format": 1,
+    "models": [{"path": "a/vit.onnx"}, {"path": "b/vit.onnx"}],
+    "points": [
+        {
+            "batch": 8,
+            "shapes": {"image": [8, 1, 28, 28]},
+            "latency": [{"p50_ms": 9.5}, {"p50_ms": 6.25}],
+            "ratios": [
+                {"model": 1, "speedup": 1.52, "low": 1.48, "high": 1.56, "macs_ratio": 2.0, "share": 0.76}
+            ],
+        }
+    ],
+    "profiles": [
+        {"operators": [{"op": "MatMul", "ms": 5.0}, {"op": "Softmax", "ms": 1.0}]},
+        {"operators": [{"op": "MatMul", "ms": 2.5}, {"op": "Reorder", "ms": 0.5}]},
+    ],
+    "comparisons": [
+        {
+            "model": 1,
+            "layers": [
+                {
+                    "node": "/mlp",
+                    "op": "MatMul",
+                    "before_ms": 2.0,
+                    "after_ms": 1.9,
+                    "cause": "width",
+                    "why": EVIL,
+                },
+                {"node": "/fine", "op": "MatMul", "before_ms": 2.0, "after_ms": 1.0, "cause": "", "why": ""},
+            ],
+        }
+    ],
+}
+
+
+def test_benchmark(report: dict[str, Any]) -> None:
+    page = render(report, BENCH)
+    text = words(page)
+    assert "b/vit.onnx, image 8×1×28×28: 6.25 ms" in page
+    assert "b/vit.onnx image 8×1×28×28 1.52 × 1.48 – 1.56 2.00 × 76%" in text
+    assert "MatMul: 5 → 2.5 ms" in page
+    assert "Reorder: 0 → 0.5 ms" in page
+    assert f"/mlp MatMul 2.000 1.900 {EVIL}" in text
+    assert "/fine" not in text
+    assert page.count("<script") == 1
+
+
+@pytest.mark.parametrize("missing", ["profiles", "comparisons", "points"])
+def test_parts_of_a_benchmark(missing: str, report: dict[str, Any]) -> None:
+    text = words(render(report, {k: v for k, v in BENCH.items() if k != missing}))
+    assert ("Where the time goes" in text) == (missing != "profiles")
+    assert "Latency" in text
 
 
 # -- the command line ---------------------------------------------------------------------------
@@ -195,6 +263,15 @@ def test_what_is_no_report(text: str | None, complaint: str, cli: Any, tmp_path:
     assert done.code == 2
     assert complaint in done.complaint
     assert not file.with_suffix(".html").exists()
+
+
+def test_what_is_no_benchmark(cli: Any, small_path: Path, tmp_path: Path) -> None:
+    cli(small_path, "--dry-run", "--quiet", "--recipe", "plain", "--json", tmp_path / "run.json")
+    done = cli("report", tmp_path / "run.json", "--bench", tmp_path / "run.json")
+    assert done.code == 2
+    assert "is JSON but not a benchmark" in done.complaint
+    (tmp_path / "bench.json").write_text(json.dumps(BENCH))
+    assert cli("report", tmp_path / "run.json", "--bench", tmp_path / "bench.json").code == 0
 
 
 def test_missing_library_is_said_before_the_work(
