@@ -61,22 +61,19 @@ def _inputs(report: Report) -> Iterator[Advice]:
     if calibration is not None and not calibration["synthetic"]:
         return
     made_up = "were made up" if calibration is not None else "were not looked at: only weights decided"
-    yield Advice(
-        f"Inputs {made_up}, which keeps less of the accuracy.",
-        "Give a few hundred real inputs; no labels are needed.",
-        "--calib inputs.npz",
-    )
+    found = f"Inputs {made_up}, which keeps less of the accuracy."
+    if _judged_at_random(report):
+        found += " Agreement was measured on random inputs, which says little about yours."
+    yield Advice(found, "Give a few hundred real inputs; no labels are needed.", "--calib inputs.npz")
+
+
+def _judged_at_random(report: Report) -> bool:
+    return bool(report["fidelity"]) and str(report.get("judged_on", "")).startswith("random")
 
 
 def _disagrees(report: Report) -> Iterator[Advice]:
     worst = agreement(report)
-    if worst is None or agrees(worst):
-        return
-    if str(report.get("judged_on", "")).startswith("random"):
-        yield Advice(
-            "Agreement was measured on random inputs, which says little about yours.",
-            "Judge it on real inputs: give them for calibration, some are kept aside for judging.",
-        )
+    if worst is None or agrees(worst) or _judged_at_random(report):
         return
     share = "" if worst["top1"] is None else f", the same top-1 in {worst['top1']:.0%} of rows"
     yield Advice(

@@ -10,6 +10,7 @@ from graphprune.report.drawing import WIDE, Spec
 Rows = Sequence[Mapping[str, Any]]
 _BEFORE: Spec = {"type": "bar", "fill": "var(--ghost)", "stroke": "var(--line)", "strokeWidth": 1}
 _AFTER: Spec = {"type": "bar", "fill": "var(--accent)"}
+_WORDS = {"macs": "multiply-adds", "params": "parameters", "size": "file size"}
 _UNEVEN = 12  # times the median width; from there on the widths are drawn on a root scale
 _NAMED = 8  # curves; more of them are told apart by their titles only
 
@@ -36,7 +37,7 @@ def network(layers: Rows, width: int) -> Spec:
         },
     }
     widths = [_width(row) for row in layers if row["before"]["width"]]
-    axis = {"labelExpr": "format(2 * abs(datum.value), '~s')", "tickCount": 3}
+    axis = {"labelExpr": "datum.value > 0 ? format(2 * datum.value, '~s') : ''", "tickCount": 4}
     y: Spec = {"type": "quantitative", "title": "width", "axis": axis}
     if uneven(layers):
         y["scale"] = {"type": "sqrt"}
@@ -139,7 +140,8 @@ def loss_curves(groups: Rows, width: int) -> Spec:
 
 
 def trade_off(curve: Rows, measure: str, quality: str, width: int) -> Spec:
-    """Quality against the share that is left; the point that was taken is large, those not good enough hollow."""
+    """Quality against the share that is left; the point taken is large, those not good enough hollow."""
+    measure = _WORDS.get(measure, measure)
     rows = [
         {**p, "what": f"{quality} {p['quality']:.4g} with {p['share']:.1%} of {measure} left"} for p in curve
     ]
@@ -150,7 +152,13 @@ def trade_off(curve: Rows, measure: str, quality: str, width: int) -> Spec:
         "axis": {"format": "%", "tickCount": 5},
         "scale": {"zero": False},
     }
-    y: Spec = {"field": "quality", "type": "quantitative", "title": quality, "scale": {"zero": False}}
+    y: Spec = {
+        "field": "quality",
+        "type": "quantitative",
+        "title": quality,
+        "axis": {"tickCount": 5},
+        "scale": {"zero": False},
+    }
     line = {"type": "line", "stroke": "var(--accent)", "strokeWidth": 2}
     dot = {"type": "point", "stroke": "var(--accent)", "strokeWidth": 2, "size": 70, "opacity": 1}
     good = {**dot, "filled": True, "fill": "var(--accent)"}
@@ -179,7 +187,14 @@ def bars(rows: Rows, title: str, width: int) -> Spec:
         "title": None,
         "axis": {"ticks": False, "domain": False},
     }
-    x: Spec = {"field": "value", "type": "quantitative", "title": title, "axis": {"tickCount": 5}}
+    most = max(row["value"] for row in rows)
+    x: Spec = {
+        "field": "value",
+        "type": "quantitative",
+        "title": title,
+        "axis": {"tickCount": 5},
+        "scale": {"domainMax": 1.15 * most},  # room for the number behind the longest bar
+    }
     values = [{**row, "what": f"{row['name']}: {row['value']:.3g} {title}"} for row in rows]
     text = {"type": "text", "align": "left", "dx": 5, "fill": "var(--ink)", "fontSize": 12}
     return {

@@ -22,6 +22,7 @@ _MEASURES = (
     ("file size", "size_bytes", megabytes),
     ("latency", "latency_ms", milliseconds),
 )
+_SHOWN_ELSEWHERE = ("targets", "recipe")
 _OF_TARGET = {
     "macs": ("macs", count),
     "params": ("params", count),
@@ -129,7 +130,9 @@ def _targets(report: Report) -> list[tuple[str, str]]:
 def _asked(report: Report) -> list[tuple[str, str]]:
     """The other options, as they were taken."""
     texts = {
-        k: _text(v) for k, v in report["asked"].items() if k != "targets" and v not in (None, "", [], {})
+        k: _text(v)
+        for k, v in report["asked"].items()
+        if k not in _SHOWN_ELSEWHERE and v not in (None, "", [], {})
     }
     return [(k.replace("_", "-"), v) for k, v in texts.items()]
 

@@ -13,14 +13,12 @@ _OPERATORS_SHOWN = 14
 def latencies(report: Data, bench: Data | None) -> list[dict[str, Any]]:
     """Rows of `name`, `value` in milliseconds, and `role`; empty where nothing was measured."""
     if bench and bench.get("points"):
+        names = _names(bench) if len(bench["models"]) > 2 else ["before", "after"]
+        where = _places(bench["points"])
         return [
-            {
-                "name": f"{model}, {_inputs(point)}",
-                "value": found["p50_ms"],
-                "role": "after" if place else "before",
-            }
-            for point in bench["points"]
-            for place, (model, found) in enumerate(zip(_names(bench), point["latency"], strict=True))
+            {"name": name + inputs, "value": found["p50_ms"], "role": "after" if place else "before"}
+            for point, inputs in zip(bench["points"], where, strict=True)
+            for place, (name, found) in enumerate(zip(names, point["latency"], strict=False))
         ]
     return [
         {"name": role, "value": report[role]["latency_ms"], "role": role}
@@ -66,6 +64,15 @@ def _names(bench: Data) -> list[str]:
     paths: Sequence[str] = [str(m["path"]) for m in bench["models"]]
     short = [PurePath(p).name for p in paths]
     return short if len(set(short)) == len(short) else list(paths)
+
+
+def _places(points: Sequence[Data]) -> list[str]:
+    """What tells the points apart, as short as it can be said."""
+    if len(points) == 1:
+        return [""]
+    batches = [point.get("batch") for point in points]
+    by_batch = len(set(batches)) == len(batches)
+    return [f", batch {p['batch']}" if by_batch else f", {_inputs(p)}" for p in points]
 
 
 def _inputs(point: Data) -> str:

@@ -166,9 +166,9 @@ def test_curve(report: dict[str, Any]) -> None:
     }
     page = render({**report, "curve": points, "quality": {**found, "judged_on": "labels.npz"}})
     assert "Asked for max-drop 5%: accuracy 0.8800, the original has 0.9000, on labels.npz" in words(page)
-    assert "accuracy 0.88 with 50.0% of params left" in page
-    assert page.count("accuracy 0.88 with 50.0% of params left") > page.count(
-        "accuracy 0.9 with 100.0% of params left"
+    assert "accuracy 0.88 with 50.0% of parameters left" in page
+    assert page.count("accuracy 0.88 with 50.0% of parameters left") > page.count(
+        "accuracy 0.9 with 100.0% of parameters left"
     )
 
 
@@ -211,13 +211,25 @@ BENCH: dict[str, Any] = {
 def test_benchmark(report: dict[str, Any]) -> None:
     page = render(report, BENCH)
     text = words(page)
-    assert "b/vit.onnx, image 8×1×28×28: 6.25 ms" in page
+    assert "after: 6.25 ms" in page
     assert "b/vit.onnx image 8×1×28×28 1.52 × 1.48 – 1.56 2.00 × 76%" in text
     assert "MatMul: 5 → 2.5 ms" in page
     assert "Reorder: 0 → 0.5 ms" in page
     assert f"/mlp MatMul 2.000 1.900 {EVIL}" in text
     assert "/fine" not in text
     assert page.count("<script") == 1
+
+
+def test_several_models_and_inputs(report: dict[str, Any]) -> None:
+    """They are told apart by file names and by what differs of the inputs."""
+    times = [{"p50_ms": 1.0 + n} for n in range(3)]
+    points = [{"batch": b, "shapes": {"x": [b, 2]}, "latency": times, "ratios": []} for b in (1, 8)]
+    models = [{"path": f"{name}.onnx"} for name in ("one", "two", "three")]
+    page = render(report, {**BENCH, "models": models, "points": points, "comparisons": []})
+    assert "three.onnx, batch 8: 3 ms" in page
+    points = [{**p, "batch": 1} for p in points]
+    page = render(report, {**BENCH, "models": models, "points": points, "comparisons": []})
+    assert "one.onnx, x 8×2: 1 ms" in page
 
 
 @pytest.mark.parametrize("missing", ["profiles", "comparisons", "points"])
