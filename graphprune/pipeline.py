@@ -176,7 +176,6 @@ def run_pipeline(what: Any, options: Options, settings: Settings) -> Run:
         )
         if parts == plain or not parts.needs_inputs or plain.needs_inputs:
             raise
-        _log.debug("following the activations failed", exc_info=True)
         return _pruned(source, normal, analysis, options, plain, settings, clock)
 
 

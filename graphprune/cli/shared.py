@@ -121,9 +121,9 @@ def write_text(file: str | Path, text: str) -> None:
         raise OutputError(f"cannot write {file}: {error.strerror or error}") from None
 
 
-def check_reports(given: dict[str, Any], plan: Path | None = None) -> None:
-    """Find out before the work whether every report can be made and written."""
-    check_writable(given["json_file"], given["page"], given["overlay"], plan)
+def check_reports(given: dict[str, Any], *more: str | Path | None) -> None:
+    """Find out before the work whether every report, and what else is to be written, can be."""
+    check_writable(given["json_file"], given["page"], given["overlay"], *more)
     if given["page"]:
         from graphprune.report.html import check_page_possible
 

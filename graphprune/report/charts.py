@@ -12,6 +12,7 @@ _BEFORE: Spec = {"type": "bar", "fill": "var(--ghost)", "stroke": "var(--line)",
 _AFTER: Spec = {"type": "bar", "fill": "var(--accent)"}
 _WORDS = {"macs": "multiply-adds", "params": "parameters", "size": "file size"}
 _UNEVEN = 12  # times the median width; from there on the widths are drawn on a root scale
+_ROOM = 7  # pixels that a layer needs for an outline
 _NAMED = 8  # curves; more of them are told apart by their titles only
 
 
@@ -24,11 +25,13 @@ def uneven(layers: Rows) -> bool:
 def network(layers: Rows, width: int) -> Spec:
     """Widths in graph order as a silhouette, the multiply-adds below: before in outline, after filled."""
     numbers = [row["number"] for row in layers]
-    step = max(1, -(-len(numbers) * 26 // width))
+    crowded = len(numbers) > width / _ROOM  # outlines would hide what they surround
+    outline: Spec = {"type": "bar", "fill": "var(--whole)", "opacity": 0.45} if crowded else _BEFORE
+    step = max(1, -(-len(numbers) * 36 // width))
     x: Spec = {
         "field": "at",
         "type": "ordinal",
-        "scale": {"domain": numbers, "paddingInner": 0.25},
+        "scale": {"domain": numbers, "paddingInner": 0 if crowded else 0.25},
         "axis": {
             "values": numbers[::step],
             "labelAngle": 0,
@@ -48,7 +51,7 @@ def network(layers: Rows, width: int) -> Spec:
         "legend": None,
     }
     silhouette = [
-        _layer(_BEFORE, widths, x | {"axis": None}, y | {"field": "high"}, y2={"field": "low"}),
+        _layer(outline, widths, x | {"axis": None}, y | {"field": "high"}, y2={"field": "low"}),
         _layer(
             {"type": "bar"},
             widths,
@@ -65,7 +68,7 @@ def network(layers: Rows, width: int) -> Spec:
     }
     work = [_work(row) for row in layers]
     bars = [
-        _layer(_BEFORE, work, x, macs | {"field": "before"}),
+        _layer(outline, work, x, macs | {"field": "before"}),
         _layer(_AFTER, work, x, macs | {"field": "after"}),
     ]
     return {

@@ -67,12 +67,14 @@ def _svg(spec: Spec) -> str:
 
 
 def _with_titles(svg: str) -> str:
-    """Descriptions of marks also as titles, which browsers show under the pointer; the page sets the size."""
+    """Descriptions of marks as titles, which browsers show under the pointer; the page sets the size."""
     ElementTree.register_namespace("", _SVG)
     root = ElementTree.fromstring(svg)
     for element in list(root.iter()):
         if element.get("aria-roledescription") in ("bar", "point", "line mark", "rule mark"):
-            ElementTree.SubElement(element, f"{{{_SVG}}}title").text = element.get("aria-label", "")
+            ElementTree.SubElement(element, f"{{{_SVG}}}title").text = element.attrib.pop("aria-label", "")
+            del element.attrib["aria-roledescription"]
+            element.attrib.pop("role", None)
     for size in ("width", "height"):
         root.attrib.pop(size, None)
     root.set("role", "img")

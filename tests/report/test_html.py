@@ -62,6 +62,16 @@ def test_every_layer_is_in_the_picture(page: str, report: dict[str, Any]) -> Non
             assert f"{number}. {row['name']} ({row['op']}): width {row['before']['width']}" in page
 
 
+def test_a_long_network(report: dict[str, Any]) -> None:
+    """Its tables are folded, and its page stays of a size that opens at once."""
+    layers = [{**row, "name": f"{row['name']}_{n}"} for n in range(20) for row in report["layers"]]
+    groups = [{**row, "key": f"{row['key']}_{n}"} for n in range(20) for row in report["groups"]]
+    page = render({**report, "layers": layers, "groups": groups})
+    assert "<details>" in page
+    assert "<details open>" not in page
+    assert len(page) < 2_000_000
+
+
 def test_nothing_comes_from_outside(page: str) -> None:
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
     assert policy
