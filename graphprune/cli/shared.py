@@ -150,6 +150,8 @@ def show_run(run: Any, given: dict[str, Any]) -> None:
         write_text(given["page"], render(report))
     if not given["quiet"] and given["json_file"] != "-":
         show_report(report, Console())
+        if given["page"]:
+            click.echo(f"page: {given['page']}")
 
 
 @contextmanager

@@ -261,6 +261,13 @@ def test_with_the_run_and_later(cli: Any, small_path: Path, tmp_path: Path) -> N
     assert (tmp_path / "run.html").read_text() == now.read_text()
 
 
+def test_screen_names_the_page_and_what_to_do(cli: Any, small_path: Path, tmp_path: Path) -> None:
+    done = cli(small_path, "--recipe", "plain", "--no-benchmark", "--report", tmp_path / "page.html")
+    lines = done.out.splitlines()
+    assert lines[-1] == f"page: {tmp_path / 'page.html'}"
+    assert "next: Give a few hundred real inputs; no labels are needed. (--calib inputs.npz)" in lines
+
+
 def test_page_to_standard_output(cli: Any, small_path: Path, tmp_path: Path) -> None:
     cli(small_path, "--json", tmp_path / "run.json", "--quiet", "--no-benchmark")
     done = cli("report", tmp_path / "run.json", "-o", "-")
