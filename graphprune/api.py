@@ -86,8 +86,8 @@ def prune(
         resume: a file that keeps the sizes that were tried.
         output: where to write the pruned model.
         calib: inputs the statistics are made of: a path of a .npz or .npy file, a folder of them or of
-        images,
-            "module:function", "noise", a mapping of arrays, or any iterable of feeds. None makes inputs up.
+            images, "module:function", "noise", a mapping of arrays, or any iterable of feeds. None makes
+            inputs up.
         calib_samples: use at most this many of them.
         preprocess: what to do with images, for example "resize=256,crop=224,mean=0.5,std=0.5".
         recipe: a set of parts by name, see `graphprune recipes`; "" for "auto", or "plain" if a part

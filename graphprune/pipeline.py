@@ -6,6 +6,7 @@ Each stage hands on one immutable value; only `rewrite` makes a new graph, and t
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
 import time
@@ -45,6 +46,7 @@ from graphprune.validate import (
 from graphprune.validate.compare import Outputs
 from graphprune.validate.equivalence import run_all, test_feeds
 
+_log = logging.getLogger(__name__)
 STAGES = (
     "load",
     "normalise",
@@ -143,6 +145,7 @@ class _Clock:
         if self._stage:
             passed = time.perf_counter() - self._start
             self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + passed
+            _log.info("%s took %.2f s", self._stage, passed)
         self._stage = ""
 
 

@@ -14,6 +14,7 @@ import onnx
 import pytest
 
 import graphprune
+from graphprune.cli import cli as group
 from graphprune.plan import Plan
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,11 +57,7 @@ def test_readme_commands_are_the_real_ones() -> None:
 
 def test_readme_options_exist(cli: Any) -> None:
     readme = (ROOT / "README.md").read_text()
-    known = {
-        o
-        for verb in ("prune", "apply", "inspect", "verify", "eval")
-        for o in re.findall(r"--[a-z-]+", cli(verb, "--help").out)
-    }
+    known = {o for verb in group.commands for o in re.findall(r"--[a-z-]+", cli(verb, "--help").out)}
     lines = re.findall(r"^    \$? ?(graphprune .*)$", readme, re.MULTILINE)
     used = {option for line in lines for option in re.findall(r"--[a-z-]+", line)}
     assert used
@@ -95,8 +92,10 @@ def test_rule_example_is_the_real_row() -> None:
 def test_report_page_lists_the_keys(small: onnx.ModelProto) -> None:
     text = (ROOT / "docs/report.md").read_text()
     report = graphprune.prune(small).report
-    parts = (report, report["before"], report["groups"][0], report["not_cut"][0], report["equivalence"])
-    for key in (k for part in (*parts, report["fidelity"][0]) for k in part):
+    parts = [report, report["before"], report["equivalence"]]
+    parts += [report[k][0] for k in ("groups", "layers", "not_cut", "fidelity")]
+    parts += [report["groups"][0]["sensitivity"], report["layers"][0]["before"]]
+    for key in (k for part in parts for k in part):
         assert f"`{key}`" in text, key
 
 

@@ -13,21 +13,12 @@ from pathlib import Path
 
 import onnx
 
+from graphprune.report.operators import BODIES, how, zero_of
 from graphprune.rules import Rule
 from graphprune.rules.barriers import BARRIERS, DOMAINS
 from graphprune.rules.table import BY_DOMAIN, RULES
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "operators.md"
-BODIES = ("If", "Loop", "Scan")
-ZERO = {
-    "keep": "zero stays zero",
-    "any": "zero where every operand is zero",
-    "all": "zero where one operand is zero",
-    "first": "what the first input holds",
-    "value": "what the values (third input) hold",
-    "divide": "zero where the dividend is; undefined where the divisor is zero",
-    "lift": "some other value",
-}
 HEAD = """\
 # Operators
 
@@ -85,17 +76,13 @@ def _rows(rules: dict[str, Rule]) -> Iterator[tuple[str, str, str]]:
     """Operators that are alike share a row."""
     alike: dict[tuple[str, str], list[str]] = {}
     for op, rule in rules.items():
-        zero = "depends on its attributes" if callable(rule.zero) else ZERO[rule.zero]
-        alike.setdefault((_how(rule), zero), []).append(op)
-    for (how, zero), ops in alike.items():
-        yield ", ".join(f"`{op}`" for op in ops), how, zero
+        alike.setdefault((_how(rule), zero_of(rule)), []).append(op)
+    for (axes, zero), ops in alike.items():
+        yield ", ".join(f"`{op}`" for op in ops), axes, zero
 
 
 def _how(rule: Rule) -> str:
-    if isinstance(rule.relate, str):
-        return f"`{rule.relate}`"
-    about = (rule.relate.__doc__ or "").strip().partition("\n")[0]
-    return _escaped(about) or "depends on its attributes"
+    return f"`{how(rule)}`" if isinstance(rule.relate, str) else _escaped(how(rule))
 
 
 def _escaped(text: str) -> str:

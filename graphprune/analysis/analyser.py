@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -42,6 +43,7 @@ from graphprune.rules.effects import (
 from graphprune.rules.notation import apply
 from graphprune.runtime.recording import Recording
 
+_log = logging.getLogger(__name__)
 _DIMENSIONS = (Atom, Const, Product, Sum, Take)
 
 
@@ -193,6 +195,8 @@ class _Analyser:
                 if (name, axis) not in whole:
                     self.solver.freeze(dim, f'reaches graph output "{name}"')
             self.pointers.give_up([name], f'given out as graph output "{name}"')
+        for where, reason in self.barriers.items():
+            _log.debug('barrier "%s": %s', where, reason)
         resolved = {n: tuple(self.solver.resolve(d) for d in dims) for n, dims in self.dims.items()}
         return _read_off(
             self.facts, self.recording, self.solver, resolved, tuple(self.effects), self.barriers

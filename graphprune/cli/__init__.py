@@ -5,19 +5,46 @@ Exit codes: 0 done, 2 bad input or usage, 3 verification failed, 4 target not re
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 from graphprune.cli.apply import apply
+from graphprune.cli.completion import completion
 from graphprune.cli.eval import evaluate
 from graphprune.cli.inspect import inspect
+from graphprune.cli.ops import ops
 from graphprune.cli.prune import prune
 from graphprune.cli.recipes import recipes
+from graphprune.cli.report import report
+from graphprune.cli.shared import examples
 from graphprune.cli.verify import verify
 from graphprune.errors import GraphPruneError
 
 _PROMPT = "see `graphprune --help`"
+_EXAMPLES = """
+graphprune model.onnx --ratio 0.5              remove half of every prunable dimension
+graphprune model.onnx --target macs=0.5        remove as little as halves the multiply-adds
+graphprune model.onnx --target macs=0.5 --calib inputs.npz      and lose as little accuracy as can be
+graphprune model.onnx --max-drop 0.01 --metric file.py:function     as small as your own measure allows
+graphprune model.onnx --ratio 0.5 --report report.html          and show all about it on one page
+graphprune inspect model.onnx                  what can be cut, what not and why
+graphprune apply plan.json tuned.onnx          repeat a plan exactly
+graphprune verify model.onnx pruned.onnx       is it the original with slots removed, and how good
+graphprune eval a.onnx b.onnx --metric file.py:function         your own measure, side by side
+"""
+_EXIT_CODES = """\b
+Exit codes:
+  0    done
+  2    bad input or usage: the model, an option, a plan, a place to write to
+  3    the result is not the masked original; nothing was written
+  4    the target cannot be reached; the message says what can
+  130  interrupted; nothing was written
+
+`graphprune COMMAND --help` lists the options of a command, `graphprune prune --help` those of the main one.
+"""
 
 
 class _MainVerb(click.Group):
@@ -26,8 +53,30 @@ class _MainVerb(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         args = args or ["--help"]
         if args[0] not in self.commands and args[0] not in ("--help", "-h", "--version"):
+            self._refuse_misspelt(args[0])
             args = ["prune", *args]
         return super().parse_args(ctx, args)
+
+    def _refuse_misspelt(self, word: str) -> None:
+        """A word that is almost a verb, and no file, is not a model."""
+        from difflib import get_close_matches
+
+        meant = get_close_matches(word, self.commands, n=1, cutoff=0.7)
+        if meant and not os.path.exists(word):
+            raise click.UsageError(f"there is no verb and no file {word!r}: did you mean {meant[0]!r}?")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order in which they are needed
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Verbs, and what may stand in their place: a model, or options of the main verb."""
+        if incomplete.startswith("-"):
+            options = (
+                o for p in self.commands["prune"].get_params(ctx) for o in p.opts if o.startswith("--")
+            )
+            own = [CompletionItem(o) for o in options if o.startswith(incomplete) and o != "--help"]
+            return [*super().shell_complete(ctx, incomplete), *own]
+        return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
 
 
 def main() -> None:
@@ -61,28 +110,17 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 @click.group(
-    cls=_MainVerb, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_MainVerb,
+    subcommand_metavar="MODEL [OPTIONS] | COMMAND ...",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples(_EXAMPLES) + "\n\n" + _EXIT_CODES,
 )
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Versions."
 )
 def cli() -> None:
-    """Make an ONNX model physically smaller.
-
-    \b
-    graphprune model.onnx --ratio 0.5              remove half of every prunable dimension
-    graphprune model.onnx --target macs=0.5        remove as little as halves the multiply-adds
-    graphprune model.onnx --target macs=0.5 --calib inputs.npz      and lose as little accuracy as can be
-    graphprune model.onnx --max-drop 0.01 --metric file.py:function     as small as your own measure allows
-    graphprune inspect model.onnx                  what can be cut, what not and why
-    graphprune apply plan.json tuned.onnx          repeat a plan exactly
-    graphprune verify model.onnx pruned.onnx       is it the original with slots removed, and how good
-    graphprune eval a.onnx b.onnx --metric file.py:function         your own measure, side by side
-    graphprune recipes                             the methods, and what each needs
-
-    `graphprune prune --help` lists all options of the main command.
-    """  # noqa: D301  (click wants a real backspace)
+    """Make an ONNX model physically smaller."""
 
 
-for _verb in (prune, apply, inspect, recipes, verify, evaluate):
+for _verb in (prune, apply, inspect, verify, evaluate, recipes, ops, report, completion):
     cli.add_command(_verb)

@@ -7,10 +7,19 @@ from typing import Any
 
 import click
 
-from graphprune.cli.shared import beside, check_writable, output_options, progress, show_run
+from graphprune.cli.shared import beside, check_reports, examples, output_options, progress, show_run
 
 
-@click.command()
+@click.command(
+    short_help="Repeat a plan on a model.",
+    epilog=examples(
+        """
+        graphprune model.onnx --ratio 0.5 --dry-run --plan plan.json
+        graphprune apply plan.json model.onnx -o small.onnx
+        graphprune apply plan.json tuned.onnx --report report.html
+        """
+    ),
+)
 @click.argument("plan", type=click.Path(path_type=Path))
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--calib", metavar="DATA", help="Inputs for the repair, instead of those the plan names.")
@@ -22,7 +31,7 @@ def apply(plan: Path, model: Path, **given: Any) -> None:
     from graphprune.pipeline import Settings, run_plan
     from graphprune.plan import read_plan
 
-    check_writable(given["json_file"], None)
+    check_reports(given)
     with progress(given) as say:
         settings = Settings(
             given["output"] or beside(model),

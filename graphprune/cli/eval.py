@@ -8,11 +8,20 @@ from typing import Any
 
 import click
 
-from graphprune.cli.shared import check_writable, progress, write_text
+from graphprune.cli.shared import check_writable, examples, progress, write_text
 from graphprune.errors import UsageError
 
 
-@click.command("eval")
+@click.command(
+    "eval",
+    short_help="Your own measure of one model or of several.",
+    epilog=examples(
+        """
+        graphprune eval model.onnx model.pruned.onnx --metric quality.py:accuracy
+        graphprune eval model.onnx model.pruned.onnx --calib inputs.npz --labels labels.npy
+        """
+    ),
+)
 @click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="MODEL...")
 @click.option(
     "--metric",

@@ -7,14 +7,26 @@ from pathlib import Path
 
 import click
 
-from graphprune.cli.shared import check_writable, kinds, write_text
+from graphprune.cli.logs import verbose_option
+from graphprune.cli.shared import check_writable, examples, kinds, write_text
 
 
-@click.command()
+@click.command(
+    short_help="What can be cut, and why not the rest.",
+    epilog=examples(
+        """
+        graphprune inspect model.onnx
+        graphprune inspect model.onnx --all
+        graphprune inspect model.onnx --structures heads,neurons
+        graphprune inspect model.onnx --json groups.json
+        """
+    ),
+)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--all", "everything", is_flag=True, help="Show every dimension, not only the first forty.")
 @click.option("--structures", metavar="KINDS", help="As in the main command.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the groups as JSON; - for standard output.")
+@verbose_option
 def inspect(model: Path, everything: bool, structures: str | None, json_file: str | None) -> None:
     """Show the prunable dimensions of MODEL, and why the others cannot be cut."""
     from rich.console import Console

@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
+from graphprune.cli.completion import names_of
 from graphprune.cli.config import ratios_by_name, read_config
 from graphprune.cli.shared import (
     beside,
-    check_writable,
+    check_reports,
+    examples,
     kinds,
     listed,
     output_options,
@@ -22,7 +24,18 @@ from graphprune.cli.shared import (
 )
 
 
-@click.command()
+@click.command(
+    short_help="Prune a model; the word `prune` can be left out.",
+    epilog=examples(
+        """
+        graphprune model.onnx                                    half of every prunable dimension
+        graphprune model.onnx --target macs=0.5 --calib inputs.npz --report report.html
+        graphprune model.onnx --target params=1.2M,size=8MB -o small.onnx
+        graphprune model.onnx --ratio 0.3 --exclude 'stem.*' --round-to 16
+        graphprune model.onnx --ratio 0.5 --dry-run --json - --quiet
+        """
+    ),
+)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--ratio", type=float, help="Share of slots to remove from each prunable group [0.5].")
 @click.option(
@@ -65,16 +78,48 @@ from graphprune.cli.shared import (
 @click.option(
     "--preprocess", default="", metavar="STEPS", help="For images: resize=256,crop=224,mean=0.5,std=0.5, ..."
 )
-@click.option("--recipe", default="", metavar="NAME", help="Which method: see `graphprune recipes` [auto].")
 @click.option(
-    "--criterion", default="", metavar="PASS", help="How slots are scored, instead of the recipe's."
+    "--recipe",
+    default="",
+    metavar="NAME",
+    shell_complete=names_of("recipe"),
+    help="Which method: see `graphprune recipes` [auto].",
 )
-@click.option("--reducer", default="", metavar="PASS", help="How the scores of a slot's weights become one.")
 @click.option(
-    "--normaliser", default="", metavar="PASS", help="How scores are made comparable between groups."
+    "--criterion",
+    default="",
+    metavar="PASS",
+    shell_complete=names_of("criterion"),
+    help="How slots are scored, instead of the recipe's.",
 )
-@click.option("--allocation", default="", metavar="PASS", help="How many slots each group keeps.")
-@click.option("--compensation", default="", metavar="PASS", help="How the remaining weights are repaired.")
+@click.option(
+    "--reducer",
+    default="",
+    metavar="PASS",
+    shell_complete=names_of("reducer"),
+    help="How the scores of a slot's weights become one.",
+)
+@click.option(
+    "--normaliser",
+    default="",
+    metavar="PASS",
+    shell_complete=names_of("normaliser"),
+    help="How scores are made comparable between groups.",
+)
+@click.option(
+    "--allocation",
+    default="",
+    metavar="PASS",
+    shell_complete=names_of("allocation"),
+    help="How many slots each group keeps.",
+)
+@click.option(
+    "--compensation",
+    default="",
+    metavar="PASS",
+    shell_complete=names_of("compensation"),
+    help="How the remaining weights are repaired.",
+)
 @click.option(
     "--memory", default="4GB", show_default=True, metavar="SIZE", help="Of activations and statistics."
 )
@@ -155,7 +200,7 @@ def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
         ratios=ratios_by_name(ctx.meta.get("ratios", {})),
         seed=given["seed"],
     )
-    check_writable(given["json_file"], given["plan_file"], given["resume"])
+    check_reports(given, given["plan_file"], given["resume"])
     with progress(given) as say:
         settings = Settings(
             given["output"] or beside(model),

@@ -6,10 +6,19 @@ import json
 
 import click
 
-from graphprune.cli.shared import write_text
+from graphprune.cli.shared import examples, write_text
 
 
-@click.command()
+@click.command(
+    short_help="The methods, and what each needs.",
+    epilog=examples(
+        """
+        graphprune recipes
+        graphprune recipes minitron
+        graphprune recipes --json recipes.json
+        """
+    ),
+)
 @click.argument("name", required=False)
 @click.option("--json", "json_file", metavar="FILE", help="Write the list as JSON; - for standard output.")
 def recipes(name: str | None, json_file: str | None) -> None:

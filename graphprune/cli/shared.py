@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +15,7 @@ from typing import Any
 
 import click
 
+from graphprune.cli.logs import verbose_option
 from graphprune.errors import OutputError, UsageError
 
 
@@ -34,12 +38,31 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="FILE",
                 help="Write the whole report as JSON; - for standard output.",
             ),
+            click.option(
+                "--report",
+                "page",
+                type=click.Path(path_type=Path),
+                metavar="FILE",
+                help="Write the report as an HTML page.",
+            ),
+            click.option(
+                "--overlay",
+                type=click.Path(path_type=Path),
+                metavar="FILE",
+                help="Write what was cut as node data for Model Explorer.",
+            ),
             click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
+            verbose_option,
             click.option("--seed", type=int, default=0, show_default=True, help="Of everything random."),
         )
     ):
         command = option(command)
     return command
+
+
+def examples(text: str) -> str:
+    """Lines of commands for the end of a help page, as they are."""
+    return "\b\nExamples:\n" + textwrap.indent(textwrap.dedent(text).strip(), "  ")
 
 
 def beside(model: Path) -> Path:
@@ -98,17 +121,37 @@ def write_text(file: str | Path, text: str) -> None:
         raise OutputError(f"cannot write {file}: {error.strerror or error}") from None
 
 
+def check_reports(given: dict[str, Any], *more: str | Path | None) -> None:
+    """Find out before the work whether every report, and what else is to be written, can be."""
+    check_writable(given["json_file"], given["page"], given["overlay"], *more)
+    if given["page"]:
+        from graphprune.report.html import check_page_possible
+
+        check_page_possible()
+
+
 def show_run(run: Any, given: dict[str, Any]) -> None:
     """The report of a run, where it was asked for."""
     from rich.console import Console
 
     from graphprune.report import make_report, show_report
 
-    report = make_report(run)
+    report = make_report(run, shlex.join(["graphprune", *sys.argv[1:]]))
     if given["json_file"]:
         write_text(given["json_file"], json.dumps(report, indent=1) + "\n")
+    if given["overlay"]:
+        from graphprune.report.overlay import overlay
+
+        data = overlay(run.source.model, report["layers"])
+        write_text(given["overlay"], json.dumps(data, indent=1) + "\n")
+    if given["page"]:
+        from graphprune.report.html import render
+
+        write_text(given["page"], render(report))
     if not given["quiet"] and given["json_file"] != "-":
         show_report(report, Console())
+        if given["page"]:
+            click.echo(f"page: {given['page']}")
 
 
 @contextmanager

@@ -8,10 +8,19 @@ from typing import Any
 
 import click
 
-from graphprune.cli.shared import check_writable, progress, write_text
+from graphprune.cli.shared import check_writable, examples, progress, write_text
 
 
-@click.command()
+@click.command(
+    short_help="Is a file its original with slots removed, and how good is it?",
+    epilog=examples(
+        """
+        graphprune verify model.onnx model.pruned.onnx --plan plan.json
+        graphprune verify model.onnx model.pruned.onnx --calib inputs.npz --consumers all
+        graphprune verify model.onnx tuned.onnx --own-weights --json verification.json
+        """
+    ),
+)
 @click.argument("original", type=click.Path(path_type=Path))
 @click.argument("pruned", type=click.Path(path_type=Path))
 @click.option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -17,6 +18,8 @@ from graphprune.dims import Slots
 from graphprune.errors import UsageError
 from graphprune.passes import AllocationProblem, Scores, ScoringProblem, find_pass
 from graphprune.statistics import Statistics
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,8 @@ def decide(
         for g in groups
         if counts[g.atom] < g.size
     }
+    for group in groups:
+        _log.debug('"%s" keeps %d of %d %s', group.key, counts[group.atom], group.size, group.kind)
     after = costs.cost({a: s.count for a, s in keeps.items()})
     notes = (*_notes(groups, counts, options), *_collapses(groups, counts, parts))
     return Decision(keeps, candidates, scores, share, before, after, notes, parts)

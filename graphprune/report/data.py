@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from graphprune.analysis import Analysis, Cost
+from graphprune.report.layers import layers_as_data
+from graphprune.report.sensitivity import sensitivity
 from graphprune.runtime.environment import environment
 from graphprune.version import __version__
 
@@ -16,13 +20,18 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 
-def make_report(run: Run) -> dict[str, Any]:
-    """Everything about a run as JSON-ready data."""
+def make_report(run: Run, command: str | None = None) -> dict[str, Any]:
+    """Everything about a run as JSON-ready data.
+
+    Args:
+        run: a finished run.
+        command: the command line that started it, if one did.
+    """
     keeps = run.decision.keeps
-    groups = [g for g in run.analysis.groups if g.atom in keeps]
     return {
         "format": FORMAT,
         "graphprune": __version__,
+        "command": command,
         "model": str(run.source.path) if run.source.path else None,
         "output": str(run.settings.output) if run.settings.output and not run.settings.dry_run else None,
         "dry_run": run.settings.dry_run,
@@ -30,17 +39,9 @@ def make_report(run: Run) -> dict[str, Any]:
         "before": _figures(run.decision.before, run.source.size_bytes, run.latency_ms.get("before")),
         "after": _figures(run.decision.after, run.size_bytes, run.latency_ms.get("after")),
         "method": _method(run),
-        "groups": [
-            {
-                "key": g.key,
-                "kind": g.kind,
-                "before": g.size,
-                "after": keeps[g.atom].count,
-                "members": len(g.members),
-            }
-            for g in groups
-        ],
+        "groups": _groups(run),
         "not_cut": not_cut(run.analysis, run.decision.candidates.reasons),
+        "layers": layers_as_data(run.analysis, keeps),
         "reached": reached(run.analysis),
         "equivalence": asdict(run.equivalence),
         "fidelity": [asdict(f) for f in run.fidelity],
@@ -56,6 +57,27 @@ def make_report(run: Run) -> dict[str, Any]:
         "shapes": {"method": run.analysis.recording.method, "note": run.analysis.recording.note},
         "environment": _environment(),
     }
+
+
+def _groups(run: Run) -> list[dict[str, Any]]:
+    """The groups that were cut, with what their scores say of them."""
+    keeps, found = run.decision.keeps, []
+    for group in (g for g in run.analysis.groups if g.atom in keeps):
+        kept = keeps[group.atom].count
+        scores = run.decision.scores.get(group.atom)
+        if scores is None and group.key in run.plan.groups:
+            scores = np.asarray(run.plan.groups[group.key].scores, dtype=np.float64)
+        found.append(
+            {
+                "key": group.key,
+                "kind": group.kind,
+                "before": group.size,
+                "after": kept,
+                "members": len(group.members),
+                "sensitivity": None if scores is None or not scores.size else sensitivity(scores, kept),
+            }
+        )
+    return found
 
 
 def _method(run: Run) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from graphprune.analysis import Analysis
+from graphprune.report.advice import advice
 from graphprune.report.data import not_cut, reached
 from graphprune.report.units import count, factor, megabytes, milliseconds
 
 _REASONS_SHOWN = 6
+_ADVICE_SHOWN = 2
 
 
 def show_report(report: Mapping[str, Any], console: Console) -> None:
@@ -26,6 +28,7 @@ def show_report(report: Mapping[str, Any], console: Console) -> None:
     _proof(report, console)
     for warning in report["warnings"]:
         console.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
+    _next(report, console)
     if report["output"]:
         console.print(f"written to [bold]{escape(report['output'])}[/]", soft_wrap=True)
     elif report["dry_run"]:
@@ -132,6 +135,15 @@ def _proof(report: Mapping[str, Any], console: Console) -> None:
             soft_wrap=True,
             highlight=False,
         )
+
+
+def _next(report: Mapping[str, Any], console: Console) -> None:
+    """What to do now, in a line or two; the page has all of it."""
+    found = advice(report)
+    for said in found[: min(_ADVICE_SHOWN, max(1, len(found) - 1))]:
+        options = f" ({said.options})" if said.options else ""
+        text = escape(said.do.replace("`", "") + options)
+        console.print(f"[bold]next:[/] {text}", soft_wrap=True, highlight=False)
 
 
 def show_inspection(
