@@ -163,7 +163,7 @@ def prepare_inputs(
         calibration = load_calibration(wanted.made_up, model, analysis.recording, seed=seed)
     linear = find_linear(analysis) if repair else ()
     opened, recording, names = open_biases(model, analysis.recording, linear)
-    ready = replace(analyse_model(opened, recording), opened=names)
+    ready = replace(analyse_model(opened, recording), opened=names, spared=analysis.spared)
     batches = calibration.batches
     judges, judged_on = batches, "the calibration inputs"
     if calibration.samples >= _JUDGED_FROM and len(batches) >= _ASIDE:

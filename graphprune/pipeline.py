@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 import onnx
 import onnx_ir as ir
 
-from graphprune.analysis import Analysis, analyse_model
+from graphprune.analysis import Analysis
 from graphprune.analysis.cost import CostModel
+from graphprune.analysis.prepare import prepare_normal
 from graphprune.compensate import with_weights
 from graphprune.decide import Candidates, Decision, Options, Parts, candidates_for, choose_parts, decide
 from graphprune.errors import ModelError, RuntimeMissingError, VerificationError
@@ -32,7 +33,6 @@ from graphprune.rewrite import rewrite
 from graphprune.runtime.environment import environment
 from graphprune.runtime.latency import interleaved, median
 from graphprune.runtime.ort import onnxruntime
-from graphprune.runtime.record import record
 from graphprune.runtime.session import open_session
 from graphprune.statistics import drop_zero_biases
 from graphprune.validate import (
@@ -158,7 +158,7 @@ def analyse_source(
     progress("normalise")
     normal = normalise(source.model)
     progress("analyse")
-    return source, normal, analyse_model(normal, record(normal, seed))
+    return source, *prepare_normal(normal, seed)
 
 
 def run_pipeline(what: Any, options: Options, settings: Settings) -> Run:
@@ -345,7 +345,7 @@ def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:
     costs = CostModel(analysis)
     after = costs.cost({a: s.count for a, s in keeps.items()})
     groups = tuple(g for g in analysis.groups if g.atom in keeps)
-    decision = Decision(keeps, Candidates(groups, plan.reasons), {}, 0.0, costs.cost(), after)
+    decision = Decision(keeps, Candidates(groups, plan.reasons), {}, 0.0, costs.original(), after)
     run = Run(source, settings, normal, analysis, decision, plan, inputs=inputs)
     return _repair_and_carry_out(run, str(repair.get("compensation", "none")), seed, clock)
 
@@ -362,7 +362,7 @@ def _analysed(what: Any, seed: int, settings: Settings, clock: _Clock) -> tuple[
     clock.start("normalise")
     normal = normalise(source.model)
     clock.start("analyse")
-    return source, normal, analyse_model(normal, record(normal, seed))
+    return source, *prepare_normal(normal, seed)
 
 
 def _check_something_to_cut(analysis: Analysis, candidates: Candidates) -> None:

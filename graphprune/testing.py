@@ -17,14 +17,13 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from graphprune.analysis import Analysis, Weight, analyse_model
+from graphprune.analysis import Analysis, Weight
+from graphprune.analysis.prepare import prepare
 from graphprune.decide import Decision, Options, decide
 from graphprune.dims import Keeps
 from graphprune.dims.evaluate import slots_of
 from graphprune.load import load
-from graphprune.normalise import normalise
 from graphprune.rewrite import rewrite
-from graphprune.runtime.record import record
 from graphprune.validate import Equivalence, check_equivalence
 
 
@@ -51,8 +50,7 @@ class Outcome:
 
 def analysed(model: onnx.ModelProto | ir.Model | str) -> tuple[ir.Model, Analysis]:
     """The normalised model and its analysis."""
-    normal = normalise(load(model).model)
-    return normal, analyse_model(normal, record(normal))
+    return prepare(load(model).model)
 
 
 def prune_at_random(

@@ -99,6 +99,7 @@ class Analysis:
     opened: frozenset[str] = (
         frozenset()
     )  # weights that are not in the original, see graphprune.statistics.biases
+    spared: int = 0  # multiply-adds of the original for rows that nobody reads
 
     @cached_property
     def by_atom(self) -> Mapping[int, Group]:

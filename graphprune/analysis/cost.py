@@ -5,6 +5,7 @@ Every count is a sum of products of dimension sizes, so "what would this keep co
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -50,9 +51,15 @@ class CostModel:
             if w.made is None
         ]
         self._opened = analysis.opened
+        self._spared = analysis.spared
         self._nodes = list(_products(analysis.facts.nodes, analysis, 1))
         self._batch = analysis.batch
         self._terms: dict[int, tuple[list[Monomial], list[tuple[int, tuple[Dim, ...]]]]] = {}
+
+    def original(self) -> Cost:
+        """The cost of the model as it was given, with rows that nobody reads."""
+        now = self.cost()
+        return dataclasses.replace(now, macs=now.macs + self._spared)
 
     def cost(self, counts: Mapping[int, int] | None = None) -> Cost:
         """The cost when atom `a` keeps `counts[a]` slots; atoms that are missing keep all.

@@ -143,7 +143,7 @@ def decide(
     scores = scored if scored is not None else parts.scores(scoring) if groups else {}
     say("allocate")
     costs = CostModel(analysis)
-    before = costs.cost()
+    before = costs.original()
     if not groups:
         return Decision({}, candidates, {}, 0.0, before, before, parts=parts)
     floors = {g.atom: max(1, int(np.ceil(g.size * options.min_keep))) for g in groups}

@@ -127,7 +127,7 @@ def _own(normal: ir.Model, analysis: Analysis, pruned: ir.Model, plan: Plan, see
     """The comparison with the original network that has the pruned model's weights."""
     try:
         opened, recording, names = open_biases(normal, analysis.recording, find_linear(analysis))
-        ready = replace(analyse_model(opened, recording), opened=names)
+        ready = replace(analyse_model(opened, recording), opened=names, spared=analysis.spared)
         keeps = keeps_of(replace(plan, fingerprint=fingerprint(ready.facts)), ready)
         adopted, changed, why = adopt_weights(opened, ready, keeps, find_twins(ready, pruned))
     except (ModelError, PlanError) as error:
