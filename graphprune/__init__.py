@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from graphprune.api import Result as Result
     from graphprune.api import analyse as analyse
     from graphprune.api import apply as apply
+    from graphprune.api import bench as bench
     from graphprune.api import evaluate as evaluate
     from graphprune.api import prune as prune
     from graphprune.api import verify as verify
@@ -33,6 +34,7 @@ _WHERE = {
     "__version__": "graphprune.version",
     "analyse": "graphprune.api",
     "apply": "graphprune.api",
+    "bench": "graphprune.api",
     "evaluate": "graphprune.api",
     "prune": "graphprune.api",
     "verify": "graphprune.api",
@@ -45,6 +47,7 @@ __all__ = [
     "__version__",
     "analyse",
     "apply",
+    "bench",
     "evaluate",
     "prune",
     "verify",

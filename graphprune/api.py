@@ -1,4 +1,4 @@
-"""The Python API: `prune`, `analyse`, `apply`, `verify`, `evaluate`."""
+"""The Python API: `prune`, `analyse`, `apply`, `bench`, `verify`, `evaluate`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from graphprune.analysis import Analysis
+from graphprune.benchmark import BenchOptions, run_bench
 from graphprune.decide import Options, parse_targets
 from graphprune.inputs import Wanted, labelled_inputs
 from graphprune.load import to_form
@@ -56,7 +57,7 @@ def prune(
     normaliser: str = "",
     allocation: str = "",
     compensation: str = "",
-    round_to: int = 1,
+    round_to: int | str = 1,
     min_keep: float = 0.1,
     structures: Sequence[str] | None = None,
     only: Sequence[str] = (),
@@ -68,6 +69,7 @@ def prune(
     benchmark: bool = False,
     dry_run: bool = False,
     memory: int = 4 << 30,
+    provider: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> Result:
     """Remove the slots that matter least from every prunable dimension of a model.
@@ -97,7 +99,8 @@ def prune(
         normaliser: how scores are made comparable between groups.
         allocation: how many slots each group keeps.
         compensation: how the remaining weights are repaired.
-        round_to: kept channels and neurons are rounded up to a multiple of this.
+        round_to: kept channels and neurons are rounded up to a multiple of this; "auto" for the multiples
+            that this machine's kernels compute at a time.
         min_keep: smallest share of slots any group keeps when a target or a global ranking decides.
         structures: kinds of dimensions that may be cut; None for all that can be cut exactly.
         only: name patterns of weights or nodes; other groups are left alone.
@@ -109,6 +112,7 @@ def prune(
         benchmark: measure latency before and after.
         dry_run: find out everything, but write and give back no model.
         memory: bytes of activations and statistics to hold at a time.
+        provider: execution providers to measure latency on, by comma, the preferred one first.
         progress: called with the name of each stage as it starts.
 
     Raises:
@@ -134,7 +138,9 @@ def prune(
         seed=seed,
     )
     wanted = Wanted(calib, calib_samples, preprocess, memory)
-    settings = Settings(_path(output), force, verify, benchmark, dry_run, progress, wanted=wanted)
+    settings = Settings(
+        _path(output), force, verify, benchmark, dry_run, progress, wanted=wanted, provider=provider
+    )
     wish = make_wish(
         max_drop,
         min_fidelity,
@@ -182,6 +188,60 @@ def apply(
         _path(output), force, verify, benchmark, False, progress, wanted=Wanted(calib), repair=repair
     )
     return _result(run_plan(model, plan if isinstance(plan, Plan) else read_plan(plan), settings, seed))
+
+
+def bench(
+    *models: str | os.PathLike[str],
+    batch: int | Sequence[int] = (),
+    shape: Mapping[str, Sequence[int]] | None = None,
+    provider: str = "cpu",
+    threads: int | None = None,
+    optimise: str = "all",
+    runs: int = 100,
+    seconds: float = 10.0,
+    profile: bool = True,
+    memory: bool = True,
+    cpu_time: bool = False,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Time models side by side in ONNX Runtime, each against the first.
+
+    Args:
+        models: paths.
+        batch: sizes of the first axes of the inputs; the model's own, or 1, by default.
+        shape: of some inputs, by name.
+        provider: execution providers by comma, the preferred one first.
+        threads: threads of one operator; None leaves it to the runtime.
+        optimise: how far the runtime may optimise the graph: "none", "basic", "extended" or "all".
+        runs: measured runs of each model and batch size at most.
+        seconds: time for each batch size at most.
+        profile: find out where the time goes.
+        memory: measure load time and peak memory, each in a process of its own.
+        cpu_time: count processor time rather than wall time, for busy machines; needs one thread on the CPU.
+        seed: of the inputs.
+        progress: called with the name of each stage as it starts.
+
+    Returns:
+        Plain data, see docs/bench_format.md.
+
+    Raises:
+        GraphPruneError: see `graphprune.errors`.
+    """
+    options = BenchOptions(
+        batches=(batch,) if isinstance(batch, int) else tuple(batch),
+        shapes={k: tuple(v) for k, v in (shape or {}).items()},
+        provider=provider,
+        threads=threads,
+        level=optimise,
+        runs=runs,
+        seconds=seconds,
+        profile=profile,
+        memory=memory,
+        seed=seed,
+        cpu_time=cpu_time,
+    )
+    return run_bench(models, options, progress)
 
 
 def analyse(model: Any, *, seed: int = 0) -> Analysis:

@@ -24,6 +24,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis, CostModel, Group
+from graphprune.analysis.latency import LatencyModel
 from graphprune.analysis.weights import real_values
 from graphprune.dims import Keeps
 from graphprune.errors import UsageError
@@ -100,9 +101,10 @@ class AllocationProblem:
         scores: of every slot, comparable between groups.
         floors: smallest number of slots each group keeps, by atom id.
         costs: the cost polynomial of the model.
-        measure: what is to be saved: "macs", "params", "size", or "both" (the first two alike).
-        step: kept channels and neurons will be rounded up to a multiple of this.
+        measure: what is to be saved: "macs", "params", "size", "latency", or "both" (the first two alike).
+        steps: by atom id, kept slots will be rounded up to a multiple of this.
         scoring: what the criterion saw.
+        latency: of the model, where that was measured.
     """
 
     groups: tuple[Group, ...]
@@ -110,8 +112,21 @@ class AllocationProblem:
     floors: Mapping[int, int]
     costs: CostModel
     measure: str
-    step: int
+    steps: Mapping[int, int]
     scoring: ScoringProblem
+    latency: LatencyModel | None = None
+
+    def gain(self, atom: int, less: int, counts: Mapping[int, int]) -> float:
+        """The share of `measure` that is saved when one group keeps `less` slots fewer than in `counts`."""
+        if self.measure == "latency" and self.latency is not None:
+            return self.latency.saving(atom, less, counts) / self.latency.whole
+        whole, saved = self.costs.whole, self.costs.saving(atom, less, counts)
+        shares = {
+            "macs": saved.macs / max(1, whole.macs),
+            "params": saved.params / max(1, whole.params),
+            "size": saved.weight_bytes / max(1, whole.weight_bytes),
+        }
+        return shares.get(self.measure, (shares["macs"] + shares["params"]) / 2)
 
 
 @dataclass(frozen=True, slots=True)

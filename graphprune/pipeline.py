@@ -10,19 +10,32 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import onnx
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis
 from graphprune.analysis.cost import CostModel
 from graphprune.analysis.prepare import prepare_normal
 from graphprune.compensate import with_weights
-from graphprune.decide import Candidates, Decision, Options, Parts, candidates_for, choose_parts, decide
+from graphprune.decide import (
+    Candidates,
+    Decision,
+    Machine,
+    Options,
+    Parts,
+    Target,
+    candidates_for,
+    choose_parts,
+    decide,
+    measure_machine,
+    needs_machine,
+)
 from graphprune.errors import ModelError, RuntimeMissingError, VerificationError
 from graphprune.inputs import Inputs, Wanted, chosen_by_data, prepare_inputs, single_threaded
 from graphprune.load import Source, check_output, load, save
@@ -52,6 +65,7 @@ STAGES = (
     "normalise",
     "analyse",
     "calibrate",
+    "measure",
     "score",
     "allocate",
     "repair",
@@ -92,6 +106,7 @@ class Settings:
         detail: told how far a long stage is.
         wanted: inputs to learn from.
         repair: repair what is left, where a plan says how.
+        provider: execution providers to measure latency on, by comma; everything else runs on the CPU.
     """
 
     output: Path | None = None
@@ -103,6 +118,7 @@ class Settings:
     detail: Callable[[str], None] = lambda _: None
     wanted: Wanted = field(default_factory=Wanted)
     repair: bool = True
+    provider: str = "cpu"
 
 
 @dataclass(slots=True)
@@ -119,6 +135,8 @@ class Run:
     equivalence: Equivalence = field(default_factory=lambda: Equivalence("not checked", note="--no-verify"))
     fidelity: tuple[Fidelity, ...] = ()
     latency_ms: dict[str, float] = field(default_factory=dict)
+    timed_on: str = ""
+    asked: tuple[Target, ...] = ()
     size_bytes: int | None = None
     inputs: Inputs | None = None
     repair: Repair = field(default_factory=Repair)
@@ -195,6 +213,7 @@ class Workbench:
         self._seconds = clock.seconds
         self._overhead = max(0, source.size_bytes - CostModel(analysis).cost().weight_bytes)
         self._scores: Scores | None = None
+        self._machine: Machine | None = None
         self.inputs: Inputs | None = None
         if parts.needs_inputs:
             _check_something_to_cut(analysis, candidates_for(analysis, options))
@@ -205,8 +224,13 @@ class Workbench:
         clock.stop()
         self.normal, self.analysis = normal, analysis
 
-    def decide(self, options: Options, say: Callable[[str], None] = lambda _: None) -> Decision:
-        """The slots to keep; scores are made the first time."""
+    def decide(
+        self, options: Options, say: Callable[[str], None] = lambda _: None, provider: str = "cpu"
+    ) -> Decision:
+        """The slots to keep; scores are made the first time, and so is what must be measured."""
+        if needs_machine(options) and self._machine is None:
+            say("measure")
+            self._machine = _measured(self.normal, self.analysis, self.inputs, options, provider)
         with single_threaded():
             decision = decide(
                 self.analysis,
@@ -216,6 +240,7 @@ class Workbench:
                 None if self.inputs is None else self.inputs.statistics,
                 self.parts,
                 self._scores,
+                self._machine,
             )
         self._scores = decision.scores
         return decision
@@ -224,7 +249,7 @@ class Workbench:
         """Decide, repair and carry out."""
         clock = _Clock(settings.progress, self._seconds)
         settings = self._settings(settings)
-        decision = self.decide(options, clock.start)
+        decision = self.decide(options, clock.start, settings.provider)
         _check_something_to_cut(self.analysis, decision.candidates)
         plan = make_plan(
             self.analysis,
@@ -234,7 +259,16 @@ class Workbench:
             self.structure,
             None if self.inputs is None else settings.wanted.as_data,
         )
-        run = Run(self.source, settings, self.normal, self.analysis, decision, plan, inputs=self.inputs)
+        run = Run(
+            self.source,
+            settings,
+            self.normal,
+            self.analysis,
+            decision,
+            plan,
+            inputs=self.inputs,
+            asked=options.targets,
+        )
         return _repair_and_carry_out(run, self.parts.compensation, options.seed, clock)
 
     def _settings(self, settings: Settings) -> Settings:
@@ -281,6 +315,28 @@ def _prepared(
 ) -> Inputs:
     clock.start("calibrate")
     return prepare_inputs(normal, analysis, settings.wanted, seed, compensation != "none")
+
+
+def _measured(
+    normal: ir.Model,
+    analysis: Analysis,
+    inputs: Inputs | None,
+    options: Options,
+    provider: str,
+) -> Machine:
+    """What options want to know of the machine."""
+    runs = analysis.recording.method == "run"
+    if not runs and any(t.measure == "latency" for t in options.targets):
+        raise ModelError(f"this model cannot be timed, so set another target: {analysis.recording.note}")
+    feeds = timing_feeds(analysis, inputs) if runs and options.targets else None
+    return measure_machine(normal, analysis, feeds, provider)
+
+
+def timing_feeds(analysis: Analysis, inputs: Inputs | None) -> Mapping[str, NDArray[Any]]:
+    """What a model is timed on: a batch of the given inputs, else what shapes were recorded with."""
+    if inputs is None or inputs.calibration.synthetic:
+        return analysis.recording.feeds
+    return inputs.calibration.batches[0]
 
 
 def _repair_and_carry_out(run: Run, compensation: str, seed: int, clock: _Clock) -> Run:
@@ -486,21 +542,24 @@ def _benchmark(run: Run, trial: Path) -> None:
     if recording.method != "run":
         run.warnings.append(f"latency was not measured: {recording.note}")
         return
-    with _opened(run.source) as before, open_session(trial) as after:
-        times = median(interleaved({"before": before, "after": after}, recording.feeds))
+    feeds, provider = timing_feeds(run.analysis, run.inputs), run.settings.provider
+    original = run.source.path if run.source.path is not None else run.source.model
+    with open_session(original, provider=provider) as before, open_session(trial, provider=provider) as after:
+        times = median(interleaved({"before": before, "after": after}, feeds, budget_s=3.0))
     run.latency_ms = times
-    if times["after"] > 0.95 * times["before"]:
+    run.timed_on = ", ".join(f"{name} {'x'.join(map(str, a.shape))}" for name, a in feeds.items())
+    share = times["after"] / times["before"]
+    for target in (t for t in run.asked if t.measure == "latency" and share > 1.05 * t.limit):
+        run.warnings.append(
+            f"the measured latency is {share:.2f} of the original's, more than {target.text}: what a cut "
+            "saves was estimated from a profile; ask for less, or measure when the machine is idle"
+        )
+    if share > 0.95:
         run.warnings.append(
             f"the result is not faster on this machine ({times['before']:.2f} ms before, "
-            f"{times['after']:.2f} ms after): widths off the kernels' block cost time, "
-            "try --round-to 16 (or 8)"
+            f"{times['after']:.2f} ms after): widths off the kernels' block cost time, try --round-to auto; "
+            "`graphprune bench` says where the time goes"
         )
-
-
-@contextlib.contextmanager
-def _opened(source: Source) -> Iterator[Any]:
-    with open_session(source.path if source.path is not None else source.model) as session:
-        yield session
 
 
 def versions() -> dict[str, str]:

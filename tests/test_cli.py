@@ -50,7 +50,7 @@ def test_prunes_beside_the_input(cli: Any, small_path: Path) -> None:
     ):
         assert text in done.out
     stages = [line.split()[0] for line in done.err.splitlines()]
-    without = ("calibrate", "repair")
+    without = ("calibrate", "measure", "repair")
     assert stages == [s for s in graphprune.pipeline.STAGES if s not in without]
 
 
@@ -200,7 +200,7 @@ def test_json_report(cli: Any, small_path: Path, tmp_path: Path) -> None:
     assert report["equivalence"]["status"] == "equal"
     assert report["equivalence"]["change"] > 1e-3
     assert report["fidelity"][0]["output"] == "y"
-    assert set(report["seconds"]) == set(graphprune.pipeline.STAGES) - {"calibrate", "repair"}
+    assert set(report["seconds"]) == set(graphprune.pipeline.STAGES) - {"calibrate", "measure", "repair"}
 
 
 def test_json_to_standard_output(cli: Any, small_path: Path) -> None:

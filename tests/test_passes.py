@@ -137,7 +137,9 @@ def allocation_problem(inputs: Inputs, scores: Any = None, floor: float = 0.0) -
     if scores is None:
         scores = Parts("", "l2-group", "mean", "mean", "uniform", "none").scores(asked)
     floors = {g.atom: max(1, int(g.size * floor)) for g in asked.groups}
-    return AllocationProblem(asked.groups, scores, floors, CostModel(inputs.analysis), "both", 1, asked)
+    return AllocationProblem(
+        asked.groups, scores, floors, CostModel(inputs.analysis), "both", dict.fromkeys(floors, 1), asked
+    )
 
 
 @pytest.mark.parametrize("name", CRITERIA)

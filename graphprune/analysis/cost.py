@@ -55,6 +55,7 @@ class CostModel:
         self._nodes = list(_products(analysis.facts.nodes, analysis, 1))
         self._batch = analysis.batch
         self._terms: dict[int, tuple[list[Monomial], list[tuple[int, tuple[Dim, ...]]]]] = {}
+        self.whole = self.cost()
 
     def original(self) -> Cost:
         """The cost of the model as it was given, with rows that nobody reads."""
@@ -108,6 +109,13 @@ class CostModel:
                     weights.append((bits, dims))
             self._terms[atom] = (nodes, weights)
         return self._terms[atom]
+
+    def products_by_node(self) -> dict[str, list[Monomial]]:
+        """The multiply-adds of every node that has any, for the whole recorded batch."""
+        found: dict[str, list[Monomial]] = {}
+        for name, monomial in self._nodes:
+            found.setdefault(name, []).append(monomial)
+        return found
 
     def macs_by_node(self, counts: Mapping[int, int] | None = None) -> dict[str, int]:
         """Multiply-adds of every node that has any."""

@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from graphprune.cli.apply import apply
+from graphprune.cli.bench import bench
 from graphprune.cli.completion import completion
 from graphprune.cli.eval import evaluate
 from graphprune.cli.inspect import inspect
@@ -33,6 +34,7 @@ graphprune model.onnx --ratio 0.5 --report report.html          and show all abo
 graphprune inspect model.onnx                  what can be cut, what not and why
 graphprune apply plan.json tuned.onnx          repeat a plan exactly
 graphprune verify model.onnx pruned.onnx       is it the original with slots removed, and how good
+graphprune bench model.onnx pruned.onnx        how much faster, and why not more
 graphprune eval a.onnx b.onnx --metric file.py:function         your own measure, side by side
 """
 _EXIT_CODES = """\b
@@ -122,5 +124,5 @@ def cli() -> None:
     """Make an ONNX model physically smaller."""
 
 
-for _verb in (prune, apply, inspect, verify, evaluate, recipes, ops, report, completion):
+for _verb in (prune, apply, inspect, verify, evaluate, bench, recipes, ops, report, completion):
     cli.add_command(_verb)

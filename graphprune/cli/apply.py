@@ -43,6 +43,7 @@ def apply(plan: Path, model: Path, **given: Any) -> None:
             say,
             Wanted(given["calib"]),
             not given["no_repair"],
+            given["provider"],
         )
         run = run_plan(model, read_plan(plan), settings, given["seed"])
     show_run(run, given)

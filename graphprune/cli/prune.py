@@ -39,7 +39,10 @@ from graphprune.cli.shared import (
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--ratio", type=float, help="Share of slots to remove from each prunable group [0.5].")
 @click.option(
-    "--target", multiple=True, metavar="T", help="macs=0.5, params=1.2M, size=8MB: what may be left."
+    "--target",
+    multiple=True,
+    metavar="T",
+    help="macs=0.5, params=1.2M, size=8MB, latency=0.5: what may be left.",
 )
 @click.option(
     "--max-drop",
@@ -125,10 +128,10 @@ from graphprune.cli.shared import (
 )
 @click.option(
     "--round-to",
-    type=int,
-    default=1,
+    default="1",
     show_default=True,
-    help="Keep multiples of this many channels or neurons.",
+    metavar="N|auto",
+    help="Keep multiples of so many channels or neurons; auto: of what this machine computes at a time.",
 )
 @click.option(
     "--min-keep",
@@ -169,6 +172,7 @@ from graphprune.cli.shared import (
 def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
     """Prune MODEL: remove the slots that matter least, and prove the result."""
     from graphprune.decide import Options, parse_targets
+    from graphprune.decide.rounding import parse_rounding
     from graphprune.inputs import Wanted
     from graphprune.pipeline import Settings, run_pipeline
     from graphprune.search import make_wish, search
@@ -192,7 +196,7 @@ def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
         normaliser=given["normaliser"],
         allocation=given["allocation"],
         compensation=given["compensation"],
-        round_to=given["round_to"],
+        round_to=parse_rounding(given["round_to"]),
         min_keep=given["min_keep"],
         structures=kinds(given["structures"]),
         only=tuple(listed(given["only"])),
@@ -211,6 +215,7 @@ def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
             say,
             say,
             Wanted(given["calib"], given["calib_samples"], given["preprocess"], read_bytes(given["memory"])),
+            provider=given["provider"],
         )
         if wish is None:
             run = run_pipeline(model, options, settings)

@@ -33,6 +33,13 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--no-verify", is_flag=True, help="Skip the comparison with the masked original."),
             click.option("--no-benchmark", is_flag=True, help="Skip the latency measurement."),
             click.option(
+                "--provider",
+                default="cpu",
+                show_default=True,
+                metavar="NAMES",
+                help="What latency is measured on: cpu, cuda, openvino, ...; the preferred one first.",
+            ),
+            click.option(
                 "--json",
                 "json_file",
                 metavar="FILE",

@@ -3,11 +3,13 @@
 from graphprune.decide.budget import Target, parse_targets
 from graphprune.decide.candidates import Candidates, choose_candidates
 from graphprune.decide.decision import Decision, Options, candidates_for, decide
+from graphprune.decide.machine import Machine, measure_machine, needs_machine
 from graphprune.decide.parts import Parts, choose_parts
 
 __all__ = [
     "Candidates",
     "Decision",
+    "Machine",
     "Options",
     "Parts",
     "Target",
@@ -15,5 +17,7 @@ __all__ = [
     "choose_candidates",
     "choose_parts",
     "decide",
+    "measure_machine",
+    "needs_machine",
     "parse_targets",
 ]

@@ -6,16 +6,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from graphprune.analysis import Cost
 from graphprune.errors import TargetError, UsageError
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KB": 10**3, "MB": 10**6, "GB": 10**9, "B": 1}
-MEASURES = ("macs", "params", "size")
+COUNTED = ("macs", "params", "size")
+MEASURES = (*COUNTED, "latency")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """At most `limit` of `measure`: multiply-adds, parameters, or bytes of the file.
+    """At most `limit` of `measure`: multiply-adds, parameters, bytes of the file, or latency.
 
     `relative` says that `limit` is a share of the original.
     """
@@ -44,7 +44,7 @@ def parse_targets(texts: Sequence[str]) -> tuple[Target, ...]:
 
 def _parse(text: str) -> Target:
     found = re.fullmatch(r"(\w+)\s*=\s*([0-9.]+(?:e[0-9]+)?)\s*([A-Za-z]*)(%?)", text)
-    hint = "write for example macs=0.5, params=1.2M or size=8MB"
+    hint = "write for example macs=0.5, params=1.2M, size=8MB or latency=0.5"
     if not found or found[1] not in MEASURES or found[3].upper() not in _UNITS:
         raise UsageError(f"cannot read the target {text!r}: {hint}")
     try:
@@ -54,53 +54,44 @@ def _parse(text: str) -> Target:
     if found[4]:
         number /= 100
     relative = not found[3] and (bool(found[4]) or number <= 1)
+    if found[1] == "latency" and not relative:
+        raise UsageError(f"the target {text!r} must be a share of the original, for example latency=0.5")
     if number <= 0 or (found[4] and number > 1):
         raise UsageError(f"the target {text!r} leaves nothing or everything: {hint}")
     return Target(found[1], number * _UNITS[found[3].upper()], relative, text)
 
 
-def measure(cost: Cost, name: str, overhead_bytes: int) -> float:
-    """The figure that a target speaks of."""
-    return {"macs": cost.macs, "params": cost.params, "size": cost.weight_bytes + overhead_bytes}[name]
+def meets(targets: Sequence[Target], found: Mapping[str, float], original: Mapping[str, float]) -> bool:
+    """Whether figures, by measure, keep to all targets."""
+    return all(found[t.measure] <= t.allowed(original[t.measure]) for t in targets)
 
 
 def solve(
     targets: Sequence[Target],
-    original: Cost,
-    overhead_bytes: int,
+    figures: Callable[[Mapping[int, int]], Mapping[str, float]],
     counts_at: Callable[[float], Mapping[int, int]],
-    cost_of: Callable[[Mapping[int, int]], Cost],
 ) -> tuple[float, Mapping[int, int]]:
     """The smallest share of removed slots, in [0, 1], that meets all targets.
 
     Args:
         targets: what must hold.
-        original: cost of the model as it is.
-        overhead_bytes: bytes of the file that are not weights.
+        figures: every measure of kept slots; of no counts, of the original.
         counts_at: kept slots by atom for a share; more is removed as it grows.
-        cost_of: the exact cost of kept slots.
 
     Raises:
         TargetError: not even the largest cut meets them; says what it reaches.
     """
+    original = figures({})
 
     def met(share: float) -> bool:
-        cost = cost_of(counts_at(share))
-        return all(
-            measure(cost, t.measure, overhead_bytes)
-            <= t.allowed(measure(original, t.measure, overhead_bytes))
-            for t in targets
-        )
+        return meets(targets, figures(counts_at(share)), original)
 
     if met(0.0):
         return 0.0, counts_at(0.0)
     if not met(1.0):
-        least = cost_of(counts_at(1.0))
-        best = ", ".join(_best(t, least, original, overhead_bytes) for t in targets)
-        shares = {
-            name: measure(least, name, overhead_bytes) / max(1, measure(original, name, overhead_bytes))
-            for name in MEASURES
-        }
+        least = figures(counts_at(1.0))
+        best = ", ".join(_best(t.measure, least[t.measure], original[t.measure]) for t in targets)
+        shares = {name: least[name] / (original[name] or 1) for name in least}
         raise TargetError(
             f"the target {', '.join(t.text for t in targets)} cannot be reached: cutting every group to its "
             f"floor leaves {best}; ask for that, lower --min-keep, or allow more with --structures",
@@ -115,6 +106,6 @@ def solve(
     return high, counts_at(high)
 
 
-def _best(target: Target, least: Cost, original: Cost, overhead_bytes: int) -> str:
-    reached, whole = (measure(c, target.measure, overhead_bytes) for c in (least, original))
-    return f"{target.measure}={reached / whole if whole else 1:.3f} ({reached:,.0f} of {whole:,.0f})"
+def _best(measure: str, reached: float, whole: float) -> str:
+    share = f"{measure}={reached / whole if whole else 1:.3f}"
+    return share if measure == "latency" else f"{share} ({reached:,.0f} of {whole:,.0f})"

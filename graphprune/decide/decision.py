@@ -11,9 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis, Cost, CostModel, Group
-from graphprune.decide.budget import Target, solve
-from graphprune.decide.candidates import BLOCKS, Candidates, choose_candidates
+from graphprune.analysis.latency import LatencyModel
+from graphprune.decide.budget import Target, meets, solve
+from graphprune.decide.candidates import Candidates, choose_candidates
+from graphprune.decide.giveback import given_back
+from graphprune.decide.machine import Machine
 from graphprune.decide.parts import Parts, choose_parts, structures_of
+from graphprune.decide.rounding import AUTO, parse_rounding, rounded, steps_of
 from graphprune.dims import Slots
 from graphprune.errors import UsageError
 from graphprune.passes import AllocationProblem, Scores, ScoringProblem, find_pass
@@ -31,7 +35,8 @@ class Options:
         targets: budgets to meet.
         recipe: name of a set of parts; "" for "auto", or for "plain" where a part is named.
         criterion, reducer, normaliser, allocation, compensation: names of passes instead of the recipe's; "".
-        round_to: kept channels and neurons are rounded up to a multiple of this.
+        round_to: kept channels and neurons are rounded up to a multiple of this; "auto" for the multiples
+            that this machine's kernels compute at a time.
         min_keep: smallest share of slots a group keeps when targets or a global ranking decide.
         structures: kinds of groups that may be cut; None for all exact ones.
         only, exclude: name patterns.
@@ -47,7 +52,7 @@ class Options:
     normaliser: str = ""
     allocation: str = ""
     compensation: str = ""
-    round_to: int = 1
+    round_to: int | str = 1
     min_keep: float = 0.1
     structures: tuple[str, ...] | None = None
     only: tuple[str, ...] = ()
@@ -63,8 +68,7 @@ class Options:
                 raise UsageError(
                     f"the {what} must lie between 0 and 1, got {value:g}: 0.5 removes half of the slots"
                 )
-        if self.round_to < 1:
-            raise UsageError(f"--round-to must be at least 1, got {self.round_to}")
+        parse_rounding(self.round_to)
         if not 0 <= self.min_keep < 1:
             raise UsageError(f"--min-keep must lie in [0, 1), got {self.min_keep:g}")
 
@@ -81,6 +85,7 @@ class Decision:
         share: the share of slots the allocation was asked to remove.
         before, after: cost of the model.
         notes: what the user should know about the decision.
+        rounding: by kind of group, the multiple that was kept to, where it is more than one.
     """
 
     keeps: Mapping[int, Slots]
@@ -91,6 +96,13 @@ class Decision:
     after: Cost
     notes: tuple[str, ...] = ()
     parts: Parts | None = None
+    rounding: Mapping[str, int] = field(default_factory=dict)
+
+
+def _measure(options: Options, latency: LatencyModel | None) -> str:
+    """What is to be saved: what the first target speaks of; time for multiply-adds, where that is known."""
+    measure = options.targets[0].measure if options.targets else "both"
+    return "latency" if latency is not None and measure == "macs" else measure
 
 
 def candidates_for(analysis: Analysis, options: Options) -> Candidates:
@@ -118,6 +130,7 @@ def decide(
     observed: Statistics | None = None,
     parts: Parts | None = None,
     scored: Scores | None = None,
+    machine: Machine | None = None,
 ) -> Decision:
     """Decide which slots to keep.
 
@@ -129,6 +142,7 @@ def decide(
         observed: statistics of the activations, if there are calibration inputs.
         parts: the passes that decide; by default those that options ask for.
         scored: scores of every slot, where they are known from before.
+        machine: what was measured of it, where options need that.
 
     Raises:
         UsageError: a pattern or a pass that does not exist.
@@ -146,20 +160,33 @@ def decide(
     before = costs.original()
     if not groups:
         return Decision({}, candidates, {}, 0.0, before, before, parts=parts)
+    steps = steps_of(groups, options.round_to, machine.steps if machine else None)
     floors = {g.atom: max(1, int(np.ceil(g.size * options.min_keep))) for g in groups}
     if parts.allocation == "uniform" and options.ratio is not None:
         floors = {g.atom: 1 for g in groups}
+    floors = {g.atom: rounded(g, floors[g.atom], steps[g.atom]) for g in groups}
     allocate = find_pass("allocation", parts.allocation).run
-    measure = options.targets[0].measure if options.targets else "both"
-    problem = AllocationProblem(groups, scores, floors, costs, measure, options.round_to, scoring)
+    latency = machine.latency if machine else None
+    problem = AllocationProblem(
+        groups, scores, floors, costs, _measure(options, latency), steps, scoring, latency
+    )
 
     def counts_at(share: float) -> dict[int, int]:
         counts = allocate(problem, share)
         counts |= {a: _kept(analysis.by_atom[a].size, r) for a, r in own.items()}
-        return {g.atom: _rounded(g, max(g.least, counts[g.atom]), options.round_to) for g in groups}
+        return {g.atom: rounded(g, max(g.least, counts[g.atom]), steps[g.atom]) for g in groups}
+
+    def figures(counts: Mapping[int, int]) -> dict[str, float]:
+        cost = costs.cost(counts)
+        time = {} if latency is None else {"latency": latency.ms(counts)}
+        return {"macs": cost.macs, "params": cost.params, "size": cost.weight_bytes + overhead_bytes, **time}
 
     if options.targets:
-        share, counts = solve(options.targets, before, overhead_bytes, counts_at, costs.cost)
+        share, found = solve(options.targets, figures, counts_at)
+        original = figures({})
+        counts = given_back(
+            groups, found, steps, scores, lambda c: meets(options.targets, figures(c), original)
+        )
     else:
         assert options.ratio is not None
         share, counts = options.ratio, counts_at(options.ratio)
@@ -172,7 +199,8 @@ def decide(
         _log.debug('"%s" keeps %d of %d %s', group.key, counts[group.atom], group.size, group.kind)
     after = costs.cost({a: s.count for a, s in keeps.items()})
     notes = (*_notes(groups, counts, options), *_collapses(groups, counts, parts))
-    return Decision(keeps, candidates, scores, share, before, after, notes, parts)
+    rounding = {g.kind: steps[g.atom] for g in groups if steps[g.atom] > 1}
+    return Decision(keeps, candidates, scores, share, before, after, notes, parts, rounding)
 
 
 def _own_ratios(
@@ -196,13 +224,6 @@ def _kept(size: int, ratio: float) -> int:
     return max(1, size - int(size * ratio + 1e-9))
 
 
-def _rounded(group: Group, count: int, multiple: int) -> int:
-    """Round up to a multiple; what is a block of channels already stays as it is."""
-    if multiple == 1 or group.kind in BLOCKS:
-        return count
-    return min(group.size, -(-count // multiple) * multiple)
-
-
 def best_slots(scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     """Indices of the `count` best slots along the last axis, ascending; ties go to the lower index."""
     order = np.argsort(-scores, axis=-1, kind="stable")[..., :count]
@@ -210,7 +231,7 @@ def best_slots(scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
 
 
 def _notes(groups: tuple[Group, ...], counts: Mapping[int, int], options: Options) -> tuple[str, ...]:
-    if options.round_to == 1:
+    if options.round_to in (1, AUTO):
         return ()
     whole = [g for g in groups if counts[g.atom] == g.size]
     if not whole:

@@ -38,6 +38,8 @@ def make_report(run: Run, command: str | None = None) -> dict[str, Any]:
         "asked": dict(run.plan.options),
         "before": _figures(run.decision.before, run.source.size_bytes, run.latency_ms.get("before")),
         "after": _figures(run.decision.after, run.size_bytes, run.latency_ms.get("after")),
+        "timed_on": run.timed_on or None,
+        "provider": run.settings.provider,
         "method": _method(run),
         "groups": _groups(run),
         "not_cut": not_cut(run.analysis, run.decision.candidates.reasons),
@@ -55,7 +57,7 @@ def make_report(run: Run, command: str | None = None) -> dict[str, Any]:
         ],
         "seconds": {k: round(v, 3) for k, v in run.seconds.items()},
         "shapes": {"method": run.analysis.recording.method, "note": run.analysis.recording.note},
-        "environment": _environment(),
+        "environment": environment().as_data(),
     }
 
 
@@ -91,6 +93,7 @@ def _method(run: Run) -> dict[str, Any]:
             k: getattr(parts, k) for k in ("criterion", "reducer", "normaliser", "allocation", "compensation")
         },
         "notes": list(parts.notes) if parts else [],
+        "rounding": dict(run.decision.rounding),
         "calibration": None
         if inputs is None
         else {
@@ -107,18 +110,6 @@ def _method(run: Run) -> dict[str, Any]:
 
 def _figures(cost: Cost, size_bytes: int | None, latency_ms: float | None) -> dict[str, Any]:
     return {"params": cost.params, "macs": cost.macs, "size_bytes": size_bytes, "latency_ms": latency_ms}
-
-
-def _environment() -> dict[str, Any]:
-    found = environment()
-    return {
-        "python": found.python,
-        "system": found.system,
-        "cpu": found.cpu,
-        "cores": found.cores,
-        "packages": dict(found.packages),
-        "warnings": list(found.warnings),
-    }
 
 
 def not_cut(analysis: Analysis, reasons: Mapping[str, str]) -> list[dict[str, Any]]:

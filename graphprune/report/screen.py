@@ -44,13 +44,17 @@ def _figures(report: Mapping[str, Any]) -> Table:
         ("parameters", "params", count),
         ("multiply-adds", "macs", count),
         ("file size", "size_bytes", megabytes),
-        ("CPU latency", "latency_ms", milliseconds),
+        (_latency_label(report["provider"]), "latency_ms", milliseconds),
     )
     for label, key, show in rows:
         old, new = before[key], after[key]
         if old is not None and new is not None:
             table.add_row(label, show(old), show(new), factor(old, new))
     return table
+
+
+def _latency_label(provider: str) -> str:
+    return "CPU latency" if provider == "cpu" else f"latency ({escape(provider)})"
 
 
 def _cut(report: Mapping[str, Any]) -> str:
@@ -74,6 +78,9 @@ def _method(method: Mapping[str, Any], console: Console) -> None:
         data = method["calibration"]
         text += f" on {data['samples']} inputs ({escape(data['source'])})"
     console.print(text, soft_wrap=True, highlight=False)
+    if method["rounding"]:
+        steps = ", ".join(f"{kind} to {step}" for kind, step in method["rounding"].items())
+        console.print(f"[bold]rounded:[/] {steps}", highlight=False)
     fitted = [r for r in method["repaired"] if not r["note"]]
     if fitted:
         before = sum(r["before"] for r in fitted) / len(fitted)

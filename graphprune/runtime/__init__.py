@@ -3,6 +3,8 @@
     ort.py          the one door to the runtime, and its errors in one line
     storage.py      models on disk for the runtime, which is always given a path
     session.py      Session: named arrays in, named arrays out
+    options.py      how a session is opened; values.py: arrays in and out of the runtime
+    providers.py    what a model can run on, by short name
     dimensions.py   the free dimensions of the inputs
     consumers.py    what the readers of an input say about its sizes
     sizes.py        which sizes to try; stale.py: those that an exporter left in the graph
@@ -10,6 +12,8 @@
     positions.py    which operator inputs are sizes rather than data
     probe.py        exposes shapes; record.py: two runs -> recording.py; infer.py: without a run
     latency.py      sessions timed in turns
+    profile.py      where the time of one model goes, operator by operator
+    kernels.py      which widths are fast on this machine; cache.py: what is measured once
     environment.py  machine and versions
 
 Only `ort.py` imports onnxruntime, and only when a session is opened.

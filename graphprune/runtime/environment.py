@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from types import MappingProxyType
+from typing import Any
 
 _STACK = (
     "graphprune",
@@ -42,6 +43,17 @@ class Environment:
     flags: tuple[str, ...]
     packages: Mapping[str, str]
     warnings: tuple[str, ...]
+
+    def as_data(self) -> dict[str, Any]:
+        """The same as plain data for reports."""
+        return {
+            "python": self.python,
+            "system": self.system,
+            "cpu": self.cpu,
+            "cores": self.cores,
+            "packages": dict(self.packages),
+            "warnings": list(self.warnings),
+        }
 
     def lines(self) -> tuple[str, ...]:
         """The same for people to read, one fact per line."""

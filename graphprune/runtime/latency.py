@@ -3,10 +3,11 @@
 import gc
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from graphprune.runtime.session import Array, Session
+from graphprune.runtime.session import Session
+from graphprune.runtime.values import Array
 
 # Warming up may take this share of the budget.
 _WARMUP_SHARE = 0.4
@@ -20,39 +21,56 @@ def interleaved(
     warmup: int = 3,
     budget_s: float = 5.0,
 ) -> dict[str, list[float]]:
-    """Milliseconds of each measured run of each session, all fed the same.
-
-    Every session runs once per round, and each round starts with the next session, so that no
-    session always follows the same neighbour. With slow models fewer rounds are made than asked for:
-    never less than one, however small the budget.
-
-    Args:
-        sessions: open sessions by a name of the caller's choice.
-        feeds: inputs that all of them accept.
-        runs: measured runs per session at most.
-        warmup: rounds before measuring at most; one is always made.
-        budget_s: seconds that the whole should take at most.
-
-    Returns:
-        The times under the same names, equally many for each.
+    """Milliseconds of each measured run of each session, all fed the same; see `take_turns`.
 
     Raises:
         ModelError: a run failed.
     """
-    names = list(sessions)
+    runs_of = {name: session.bound(feeds) for name, session in sessions.items()}
+    return take_turns(runs_of, runs=runs, warmup=warmup, budget_s=budget_s)
+
+
+def take_turns(
+    tasks: Mapping[str, Callable[[], None]],
+    *,
+    runs: int = 15,
+    warmup: int = 3,
+    budget_s: float = 5.0,
+    least: int = 1,
+    cpu_time: bool = False,
+) -> dict[str, list[float]]:
+    """Milliseconds of each measured run of each task.
+
+    Every task runs once per round, and each round starts with the next task, so that no task always follows
+    the same neighbour. With slow tasks fewer rounds are made than asked for: never less than `least`, however
+    small the budget.
+
+    Args:
+        tasks: what to time, by a name of the caller's choice.
+        runs: measured runs per task at most.
+        warmup: rounds before measuring at most; one is always made.
+        budget_s: seconds that the whole should take at most.
+        least: measured runs per task that are made however long they take.
+        cpu_time: count what this thread computes rather than what the clock on the wall says, so that other
+            programs on the machine matter less; only for tasks that use no other thread.
+
+    Returns:
+        The times under the same names, equally many for each; equal places are of one round.
+    """
+    names = list(tasks)
     start = time.perf_counter()
     with _undisturbed():
         for _ in range(max(warmup, 1)):
-            round_s = sum(_run_ms(sessions[name], feeds) for name in names) / 1e3
+            round_s = sum(_run_ms(tasks[name]) for name in names) / 1e3
             if time.perf_counter() - start + round_s > _WARMUP_SHARE * budget_s:
                 break
         times: dict[str, list[float]] = {name: [] for name in names}
         for turn in range(max(runs, 1)):
-            if turn and time.perf_counter() - start + round_s > budget_s:
+            if turn >= least and time.perf_counter() - start + round_s > budget_s:
                 break
             shift = turn % max(len(names), 1)
             for name in names[shift:] + names[:shift]:
-                times[name].append(_run_ms(sessions[name], feeds))
+                times[name].append(_run_ms(tasks[name], cpu_time))
             round_s = sum(times[name][-1] for name in names) / 1e3
     return times
 
@@ -66,10 +84,11 @@ def median(times: Mapping[str, list[float]]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items() if values}
 
 
-def _run_ms(session: Session, feeds: Mapping[str, Array]) -> float:
-    start = time.perf_counter_ns()
-    session.run(feeds)
-    return (time.perf_counter_ns() - start) / 1e6
+def _run_ms(task: Callable[[], None], cpu_time: bool = False) -> float:
+    clock = time.thread_time_ns if cpu_time else time.perf_counter_ns
+    start = clock()
+    task()
+    return (clock() - start) / 1e6
 
 
 @contextmanager

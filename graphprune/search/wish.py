@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graphprune.decide.budget import MEASURES
+from graphprune.decide.budget import COUNTED
 from graphprune.errors import UsageError
 from graphprune.metrics import Metric, load_metric
 
@@ -73,8 +73,8 @@ def make_wish(
     Raises:
         UsageError: they contradict each other or cannot be read.
     """
-    if minimise not in MEASURES:
-        raise UsageError(f"cannot minimise {minimise!r}: choose from {', '.join(MEASURES)}")
+    if minimise not in COUNTED:
+        raise UsageError(f"cannot minimise {minimise!r}: choose from {', '.join(COUNTED)}")
     if max_drop is None and min_fidelity is None:
         if metric is not None or resume is not None:
             raise UsageError(

@@ -101,6 +101,15 @@ def drop_zero_biases(model: ir.Model, names: frozenset[str]) -> int:
                 inner.name = kept
             else:
                 node.replace_input_with(index, None)
+                _trim(node)
         dropped += value.const_value.size
         del graph.initializers[name]
     return dropped
+
+
+def _trim(node: ir.Node) -> None:
+    """Leave no missing operand at the end: the runtime's optimisers take three operands for a bias."""
+    count = len(node.inputs)
+    while count and node.inputs[count - 1] is None:
+        count -= 1
+    node.resize_inputs(count)

@@ -82,7 +82,7 @@ def test_blocks_turn_their_input_by_the_angle_that_is_measured() -> None:
     scoring = ScoringProblem(inputs.analysis, groups, 0, inputs.statistics)
     scores = {g.atom: np.ones(g.size) for g in groups}
     floors = {g.atom: 1 for g in groups}
-    problem = AllocationProblem(groups, scores, floors, CostModel(inputs.analysis), "macs", 1, scoring)
+    problem = AllocationProblem(groups, scores, floors, CostModel(inputs.analysis), "macs", {}, scoring)
     w = {k: v.astype(np.float64) for k, v in weights("gated").items()}
     stream, angles = samples("gated").astype(np.float64), []
     for place in ("", "2"):
@@ -112,7 +112,7 @@ def test_what_is_remembered_keeps_no_problem_alive() -> None:
 
     last = Last(path)
     problem = AllocationProblem(
-        groups, {}, {}, CostModel(analysis), "macs", 1, ScoringProblem(analysis, groups, 0)
+        groups, {}, {}, CostModel(analysis), "macs", {}, ScoringProblem(analysis, groups, 0)
     )
     alive = weakref.ref(problem)
     assert last.of(problem) == last.of(problem) == len(groups)

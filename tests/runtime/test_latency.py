@@ -6,6 +6,7 @@ import pytest
 
 from graphprune.errors import ModelError
 from graphprune.runtime import interleaved, latency, median, open_session
+from graphprune.runtime.latency import take_turns
 
 
 class Counting:
@@ -14,7 +15,10 @@ class Counting:
     def __init__(self, name, log, clock, seconds):
         self.name, self.log, self.clock, self.seconds = name, log, clock, seconds
 
-    def run(self, feeds):
+    def bound(self, feeds):
+        return self.run
+
+    def run(self):
         assert not gc.isenabled()
         self.log.append(self.name)
         self.clock.now += self.seconds
@@ -61,6 +65,18 @@ def test_one_round_is_always_measured(clock):
     times = interleaved(_three([], clock, 9, 9, 9), {}, runs=15, budget_s=1)
     assert {len(values) for values in times.values()} == {1}
     assert clock.now == 54
+
+
+def test_some_rounds_are_made_however_long_they_take(clock):
+    tasks = {name: counting.run for name, counting in _three([], clock, 9, 9, 9).items()}
+    times = take_turns(tasks, runs=15, budget_s=1, least=4)
+    assert {len(values) for values in times.values()} == {4}
+
+
+def test_processor_time_is_another_clock(clock, monkeypatch):
+    clock.thread_time_ns = lambda: round(clock.now * 1e9 / 2)
+    tasks = {name: counting.run for name, counting in _three([], clock, 0.2, 0.2, 0.4).items()}
+    assert median(take_turns(tasks, runs=3, cpu_time=True)) == pytest.approx({"a": 100, "b": 100, "c": 200})
 
 
 def test_garbage_collection_is_on_again(clock):

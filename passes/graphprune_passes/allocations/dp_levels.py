@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.analysis import Saving
 from graphprune.passes import AllocationProblem
 from graphprune_passes.allocations.last import Last
 from graphprune_passes.allocations.spreading import LEVELS, counts_for
@@ -64,25 +63,14 @@ def levels_of(problem: AllocationProblem, place: int) -> Levels:
     group = problem.groups[place]
     scores = problem.scores[group.atom]
     room = group.size - problem.floors[group.atom]
-    step = problem.step if group.kind not in ("heads", "kv-groups", "groups") else 1
-    step = max(1, step, -(-room // WIDTHS))
-    gone = np.unique(np.append(np.arange(0, room, step), room))
+    step = problem.steps[group.atom]
+    chunk = -(-max(1, -(-room // WIDTHS)) // step) * step
+    first = group.size % step or chunk  # down to the next stair, and from there by whole stairs
+    gone = np.unique(np.concatenate([[0], np.arange(min(first, room), room, chunk), [room]]))
     lowest = np.sort(scores, axis=-1).reshape(-1, group.size).sum(axis=0)
     loss = np.concatenate([[0.0], np.cumsum(np.maximum(lowest, 0))])[gone]
     counts = {g.atom: g.size for g in problem.groups}
-    whole = problem.costs.cost()
-
-    def worth(saving: Saving) -> float:
-        shares = {
-            "macs": saving.macs / max(1, whole.macs),
-            "params": saving.params / max(1, whole.params),
-            "size": saving.weight_bytes / max(1, whole.weight_bytes),
-        }
-        if problem.measure == "both":
-            return (shares["macs"] + shares["params"]) / 2
-        return shares[problem.measure]
-
-    saved = np.array([worth(problem.costs.saving(group.atom, int(k), counts)) for k in gone])
+    saved = np.array([problem.gain(group.atom, int(k), counts) for k in gone])
     return Levels(gone, loss, np.maximum.accumulate(saved))
 
 

@@ -1,17 +1,16 @@
 """Knapsack: slots leave where they cost least for what they save, on the exact cost polynomial.
 
 Scores must add up: the sum of the lowest scores of a group is what removing these slots costs. The next slot
-to go is always the one with the least score for each multiply-add (or parameter, or byte) that its removal
-saves now, when the groups around it have shrunk already; this is the greedy solution of the knapsack problem,
-exact but for the last item when scores rise within every group. Source: HALP (Shen et al., NeurIPS 2022) for
-pruning as a knapsack; the lazy evaluation is Minoux's (1978), sound because shrinking neighbours only lowers
-what is saved.
+to go is always the one with the least score for each multiply-add (or parameter, byte, or microsecond) that
+its removal saves now, when the groups around it have shrunk already; this is the greedy solution of the
+knapsack problem, exact but for the last item when scores rise within every group. Source: HALP (Shen et
+al., NeurIPS 2022) for pruning as a knapsack; the lazy evaluation is Minoux's (1978), sound because
+shrinking neighbours only lowers what is saved.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -37,29 +36,20 @@ def _walk(problem: AllocationProblem) -> list[tuple[int, int]]:
         scores = problem.scores[group.atom]
         ordered = np.sort(scores, axis=-1).reshape(-1, group.size).sum(axis=0)
         losses[group.atom] = np.concatenate([[0.0], np.cumsum(ordered)])
-        block = problem.step if group.kind not in ("heads", "groups") else 1
-        chunks[group.atom] = max(1, block, -(-group.size // _STEPS))
-    whole = problem.costs.cost()
+        step = problem.steps[group.atom]
+        chunks[group.atom] = -(-max(1, -(-group.size // _STEPS)) // step) * step
     counts = {g.atom: g.size for g in problem.groups}
     sizes = dict(counts)
 
     def price(atom: int) -> tuple[float, int]:
-        """Score for each unit of cost saved, and the slots of the step."""
-        room = counts[atom] - problem.floors[atom]
-        less = min(room, chunks[atom])
+        """Score for each unit of what is saved, and the slots of the step: down to the next stair."""
+        stair = counts[atom] % problem.steps[atom] or chunks[atom]
+        less = min(counts[atom] - problem.floors[atom], stair)
         if less <= 0:
             return float("inf"), 0
         gone = sizes[atom] - counts[atom]
         loss = losses[atom][gone + less] - losses[atom][gone]
-        saved = problem.costs.saving(atom, less, counts)
-        shares: Mapping[str, float] = {
-            "macs": saved.macs / max(1, whole.macs),
-            "params": saved.params / max(1, whole.params),
-            "size": saved.weight_bytes / max(1, whole.weight_bytes),
-        }
-        gain = (
-            (shares["macs"] + shares["params"]) / 2 if problem.measure == "both" else shares[problem.measure]
-        )
+        gain = problem.gain(atom, less, counts)
         return (loss / gain if gain > 0 else float("inf")), less
 
     heap = [(price(g.atom)[0], k, g.atom) for k, g in enumerate(problem.groups)]
