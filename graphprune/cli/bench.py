@@ -8,10 +8,19 @@ from typing import Any
 
 import click
 
-from graphprune.cli.shared import check_writable, progress, write_text
+from graphprune.cli.logs import verbose_option
+from graphprune.cli.shared import check_writable, examples, progress, write_text
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        """
+        graphprune bench model.onnx model.pruned.onnx --batch 1,8
+        graphprune bench model.onnx --provider cuda,cpu --shape input=1x3x640x640
+        graphprune bench model.onnx model.pruned.onnx --threads 1 --cpu-time      on a busy machine
+        """
+    )
+)
 @click.argument("models", type=click.Path(path_type=Path), nargs=-1)
 @click.option("--batch", metavar="SIZES", help="Batch sizes by comma, such as 1,8.")
 @click.option(
@@ -38,14 +47,10 @@ from graphprune.cli.shared import check_writable, progress, write_text
 @click.option("--no-memory", is_flag=True, help="Do not measure load time and peak memory.")
 @click.option("--json", "json_file", metavar="FILE", help="Write everything as JSON; - for standard output.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@verbose_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the inputs.")
 def bench(models: tuple[Path, ...], **given: Any) -> None:
-    """Time MODELS side by side in ONNX Runtime, and say where the time goes.
-
-    \b
-    graphprune bench model.onnx model.pruned.onnx --batch 1,8
-    graphprune bench model.onnx --provider cuda,cpu --shape input=1x3x640x640
-    """  # noqa: D301  (click wants a real backspace)
+    """Time MODELS side by side in ONNX Runtime, and say where the time goes."""
     from rich.console import Console
 
     if given["list_them"]:
