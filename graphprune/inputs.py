@@ -110,6 +110,7 @@ class Inputs:
             memory,
             seed,
             lambda done, total: say(f"repair {done}/{total}") if done < total else None,
+            self.calibration.synthetic,
         )
         with single_threaded():
             found: Repair = find_pass("compensation", compensation).run(problem)

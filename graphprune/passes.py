@@ -141,6 +141,7 @@ class CompensationProblem:
         budget: bytes of activations to hold in memory.
         seed: of everything random.
         say: told how much is done, of how much.
+        made_up: the inputs are not real ones.
     """
 
     model: ir.Model
@@ -150,6 +151,7 @@ class CompensationProblem:
     budget: int
     seed: int
     say: Callable[[int, int], None] = lambda done, total: None
+    made_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

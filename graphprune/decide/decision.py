@@ -159,7 +159,7 @@ def decide(
     costs = CostModel(analysis)
     before = costs.original()
     if not groups:
-        return Decision({}, candidates, {}, 0.0, before, before, parts=parts)
+        return Decision({}, candidates, {}, 0.0, before, costs.cost(), _unread(analysis), parts=parts)
     steps = steps_of(groups, options.round_to, machine.steps if machine else None)
     floors = {g.atom: max(1, int(np.ceil(g.size * options.min_keep))) for g in groups}
     if parts.allocation == "uniform" and options.ratio is not None:
@@ -177,7 +177,7 @@ def decide(
         return {g.atom: rounded(g, max(g.least, counts[g.atom]), steps[g.atom]) for g in groups}
 
     def figures(counts: Mapping[int, int]) -> dict[str, float]:
-        cost = costs.cost(counts)
+        cost = costs.cost(counts) if counts else before
         time = {} if latency is None else {"latency": latency.ms(counts)}
         return {"macs": cost.macs, "params": cost.params, "size": cost.weight_bytes + overhead_bytes, **time}
 
@@ -198,7 +198,7 @@ def decide(
     for group in groups:
         _log.debug('"%s" keeps %d of %d %s', group.key, counts[group.atom], group.size, group.kind)
     after = costs.cost({a: s.count for a, s in keeps.items()})
-    notes = (*_notes(groups, counts, options), *_collapses(groups, counts, parts))
+    notes = (*_unread(analysis), *_notes(groups, counts, options), *_collapses(groups, counts, parts))
     rounding = {g.kind: steps[g.atom] for g in groups if steps[g.atom] > 1}
     return Decision(keeps, candidates, scores, share, before, after, notes, parts, rounding)
 
@@ -228,6 +228,12 @@ def best_slots(scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     """Indices of the `count` best slots along the last axis, ascending; ties go to the lower index."""
     order = np.argsort(-scores, axis=-1, kind="stable")[..., :count]
     return np.sort(order, axis=-1).astype(np.int64)
+
+
+def _unread(analysis: Analysis) -> tuple[str, ...]:
+    if not analysis.spared:
+        return ()
+    return (f"{analysis.spared:,} multiply-adds went into rows that nobody reads; they are not computed now",)
 
 
 def _notes(groups: tuple[Group, ...], counts: Mapping[int, int], options: Options) -> tuple[str, ...]:

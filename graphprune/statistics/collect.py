@@ -19,6 +19,7 @@ Feeds = Mapping[str, Array]
 
 ROWS = 32768
 BUDGET = 4 << 30
+_ENOUGH = 8  # batches, to keep some aside
 
 
 class Statistics:
@@ -27,6 +28,7 @@ class Statistics:
     Attributes:
         linear: the linear operators of the model.
         batches: calibration inputs, each a feed of the model.
+        trials: those that moments are not made of, to measure fits to them honestly; all if they are few.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Statistics:
         seed: int = 0,
     ) -> None:
         self.model, self.analysis, self.batches = model, analysis, batches
+        self.trials = batches[3::8] if len(batches) >= _ENOUGH else batches
         self.linear = find_linear(analysis)
         self._rows, self._budget, self._seed = rows, budget, seed
         self._found: dict[tuple[str, str], list[Moments]] = {}
@@ -80,8 +83,11 @@ class Statistics:
         """Free the moments."""
         self._found.clear()
 
-    def tensors(self, names: Sequence[str]) -> Iterator[dict[str, Array]]:
-        """Values of tensors for each of the batches."""
+    def tensors(
+        self, names: Sequence[str], batches: Sequence[Feeds] | None = None
+    ) -> Iterator[dict[str, Array]]:
+        """Values of tensors for each of the batches, by default all."""
+        batches = self.batches if batches is None else batches
         copy = self.model.clone()
         values = {v.name: v for n in copy.graph for v in n.outputs}
         fed = [n for n in names if n not in values]
@@ -91,11 +97,11 @@ class Statistics:
             if name not in outputs:
                 copy.graph.outputs.append(values[name])
         if not wanted:
-            for feeds in self.batches:
+            for feeds in batches:
                 yield {n: feeds[n] for n in fed}
             return
         with open_session(copy) as session:
-            for feeds in self.batches:
+            for feeds in batches:
                 yield {**session.run(feeds, wanted), **{n: feeds[n] for n in fed}}
 
     def _pass(self, items: Sequence[Linear]) -> None:
@@ -103,10 +109,11 @@ class Statistics:
         for item in items:
             blocks = len(item.layout.matrix(np.empty(item.shape, np.int8)))
             self._found[item.node, item.weight] = [Moments() for _ in range(blocks)]
-        for found in self.tensors([u.input for i in items for u in i.uses]):
+        learnt = [b for b in self.batches if not any(b is t for t in self.trials)] or self.batches
+        for found in self.tensors([u.input for i in items for u in i.uses], learnt):
             for item in items:
                 columns = item.layout.matrix(np.empty(item.shape, np.int8)).shape[2]
-                share = -(-max(self._rows, 8 * columns) // (len(self.batches) * len(item.uses)))
+                share = -(-max(self._rows, 8 * columns) // (len(learnt) * len(item.uses)))
                 for use in item.uses:
                     x = found[use.input]
                     count = use.layout.count(x, use.shape)

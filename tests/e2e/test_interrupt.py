@@ -17,8 +17,7 @@ import graphprune.pipeline
 STEPS = (
     "load",
     "normalise",
-    "record",
-    "analyse_model",
+    "prepare_normal",
     "decide",
     "rewrite",
     "check_contract",

@@ -56,10 +56,10 @@ def _samples(problem: ScoringProblem) -> int:
 
 
 def _few(problem: ScoringProblem) -> list[Mapping[str, NDArray[Any]]]:
-    """The first calibration inputs, as many as trials are run on."""
+    """Calibration inputs that nothing was fitted to, as many as trials are run on."""
     most, found, seen = _samples(problem), [], 0
     recording = problem.analysis.recording
-    for feeds in problem.statistics.batches:
+    for feeds in problem.statistics.trials:
         sizes = {a.shape[0] if a.ndim else 0 for a in feeds.values()}
         free = all(any(recording.dynamic(n)[:1]) for n in feeds)
         size = sizes.pop() if len(sizes) == 1 else 1
