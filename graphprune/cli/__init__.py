@@ -20,7 +20,7 @@ from graphprune.cli.ops import ops
 from graphprune.cli.prune import prune
 from graphprune.cli.recipes import recipes
 from graphprune.cli.report import report
-from graphprune.cli.shared import examples
+from graphprune.cli.shared import examples, listen_for_interrupts
 from graphprune.cli.verify import verify
 from graphprune.errors import GraphPruneError
 
@@ -83,6 +83,7 @@ class _MainVerb(click.Group):
 
 def main() -> None:
     """Run the command line; errors become one sentence and an exit code."""
+    listen_for_interrupts()
     try:
         sys.exit(cli(prog_name="graphprune", standalone_mode=False) or 0)
     except GraphPruneError as error:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import signal
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -161,11 +163,31 @@ def show_run(run: Any, given: dict[str, Any]) -> None:
             click.echo(f"page: {given['page']}")
 
 
+_interrupted = threading.Event()
+
+
+def listen_for_interrupts() -> None:
+    """Remember Ctrl-C: raised in the middle of a finaliser, Python would forget it."""
+
+    def remember(*_: object) -> None:
+        _interrupted.set()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, remember)
+
+
+def check_interrupted() -> None:
+    """Stop here if an interrupt has come that nobody has noticed."""
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+
+
 @contextmanager
 def progress(given: dict[str, Any]) -> Iterator[Callable[[str], None]]:
     """One line for each stage on standard error, with its time; a spinner where there is a terminal."""
     if given["quiet"]:
-        yield lambda _: None
+        yield lambda _: check_interrupted()
         return
     from rich.console import Console
 
@@ -180,6 +202,7 @@ def progress(given: dict[str, Any]) -> Iterator[Callable[[str], None]]:
     with console.status("") as status:
 
         def say(stage: str) -> None:
+            check_interrupted()
             if started and stage.partition(" ")[0] == started[-1][0]:
                 status.update(stage)  # the same stage, further on
                 return

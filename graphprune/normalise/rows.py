@@ -21,6 +21,7 @@ _ELEMENTWISE = frozenset(
     Max Min Mish Mul Neg PRelu Pow Reciprocal Relu Selu Sigmoid Sign Sin Softplus Softsign Sqrt Sub Sum
     Swish Tanh ThresholdedRelu Where""".split()
 )
+_MICROSOFT = frozenset({"BiasGelu", "FastGelu", "Gelu", "QuickGelu"})
 _PRODUCTS = frozenset({"MatMul", "Gemm"})
 _ALONG_LAST = frozenset({"LayerNormalization", "RMSNormalization", "Softmax", "LogSoftmax"})
 _REDUCTIONS = frozenset({"ReduceMean", "ReduceSum", "ReduceL2", "ReduceSumSquare", "ReduceMax", "ReduceMin"})
@@ -163,12 +164,15 @@ def _has_rows(value: ir.Value, back: int, rows: int, shapes: Shapes) -> bool:
 
 def _row_by_row(node: ir.Node, back: int, rows: int, shapes: Shapes) -> bool:
     """Whether each row of the output depends on the same row of the inputs alone."""
-    if node.domain or any(shapes.get(str(v.name)) is None for v in node.inputs if v is not None):
+    own = node.domain == "com.microsoft" and node.op_type in _MICROSOFT
+    if (node.domain and not own) or any(
+        shapes.get(str(v.name)) is None for v in node.inputs if v is not None
+    ):
         return False
     if not _has_rows(node.outputs[0], back, rows, shapes) or any(o.uses() for o in node.outputs[1:]):
         return False
     first = node.inputs[0]
-    if node.op_type in _ELEMENTWISE:
+    if own or node.op_type in _ELEMENTWISE:
         return True
     if first is None or not _has_rows(first, back, rows, shapes):
         return False

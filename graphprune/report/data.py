@@ -44,6 +44,7 @@ def make_report(run: Run, command: str | None = None) -> dict[str, Any]:
         "groups": _groups(run),
         "not_cut": not_cut(run.analysis, run.decision.candidates.reasons),
         "layers": layers_as_data(run.analysis, keeps),
+        "unread_macs": run.analysis.spared,
         "reached": reached(run.analysis),
         "equivalence": asdict(run.equivalence),
         "fidelity": [asdict(f) for f in run.fidelity],

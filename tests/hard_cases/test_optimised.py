@@ -48,13 +48,13 @@ def _quiet() -> Iterator[None]:
 
 @functools.cache
 def shares(path: Path) -> tuple[float, float]:
-    """Shares of parameters and multiply-adds that are left of an original."""
+    """Shares of parameters and multiply-adds that are left of an original, without rows that nobody reads."""
     return _left(prune_at_random(str(path)))
 
 
 def _left(outcome: Outcome) -> tuple[float, float]:
     before, after = outcome.decision.before, outcome.decision.after
-    return after.params / before.params, after.macs / before.macs
+    return after.params / before.params, after.macs / (before.macs - outcome.analysis.spared)
 
 
 def operators(path: Path) -> Counter[str]:
