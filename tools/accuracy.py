@@ -1,13 +1,16 @@
 """Accuracy without training: methods side by side on trained models, at the same multiply-adds.
 
-    python tools/accuracy.py                                  bundled models -> docs/accuracy.md
-    python tools/accuracy.py --models vit,bilstm --macs 0.5
-    python tools/accuracy.py --tasks FOLDER --files OUT      other models, each with a script that measures it
+    python tools/accuracy.py                                  bundled models -> docs/accuracy/bundled.json
+    python tools/accuracy.py --models vit,bilstm --macs 0.5 --methods auto,l1 --seeds 0,1,2
+    python tools/accuracy.py --tasks FOLDER --files OUT       other models -> docs/accuracy/deployed.json
+    python tools/accuracy_page.py                             the tables and plots of docs/accuracy.md
+
+Every figure is written as it comes; what has one is skipped, so a run can be stopped and gone on with.
 
 For `--tasks`, FOLDER holds a `collect.py` with `TASKS` (name: script, options, metric, value of the original)
 and one script for each, with `evaluate(model_path, n=...)` that opens its model by its own name `session`;
 OUT/NAME/model.onnx are the models. Calibration inputs are what the script feeds after its first `n` samples,
-so none of those it is measured on.
+so none of those it is measured on; or NAME.pkl of `--feeds`, a pickled list of feeds recorded before.
 """
 
 from __future__ import annotations
@@ -15,98 +18,85 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import pickle
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accuracy_methods import ABLATIONS, OURS, RIVALS, NotPossibleError, Ours
 
-import graphprune
 from graphprune.errors import GraphPruneError
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "models"))
 import evaluate as bundled  # noqa: E402
 
-REFIT = {"compensation": "refit"}
-METHODS: Mapping[str, Mapping[str, Any]] = {
-    "random": {"criterion": "random"},
-    "l1": {"criterion": "l1", "reducer": "first", "normaliser": "mean"},
-    "l2 group": {"criterion": "l2-group", "normaliser": "mean"},
-    "l2 group (global)": {"criterion": "l2-group", "normaliser": "mean", "allocation": "global"},
-    "random + refit": {"criterion": "random", **REFIT},
-    "l1 + refit": {"criterion": "l1", "reducer": "first", "normaliser": "mean", **REFIT},
-    "l2 group + refit": {"criterion": "l2-group", "normaliser": "mean", **REFIT},
-    "auto without repair": {"recipe": "auto", "compensation": "none"},
-    "auto with block OBS": {"recipe": "auto", "compensation": "refit-m"},
-    "auto with covariance": {"recipe": "auto", "compensation": "refit-c"},
-    "auto": {"recipe": "auto"},
-    "auto without data": {"recipe": "auto", "calib": None},
-}
+FIGURES = ROOT / "docs" / "accuracy"
+_FEEDS = 128  # of a script, at most
 
 
-def measure(
-    path: Path, calib: Any, score: Any, macs: Sequence[float], methods: Sequence[str], work: Path
-) -> dict[str, dict[str, float | str]]:
-    """What is left of the metric for each method and share of multiply-adds."""
-    rows: dict[str, dict[str, float | str]] = {}
-    for name in methods:
-        options = {"calib": calib, **METHODS[name]}
-        for share in macs:
-            out, start = work / "pruned.onnx", time.perf_counter()
-            try:
-                graphprune.prune(path, target=f"macs={share}", output=out, min_keep=0.03, **options)
-                value: float | str = round(float(score(out)), 4)
-            except GraphPruneError as error:
-                value = f"{type(error).__name__}: {error}"
-            rows.setdefault(name, {})[str(share)] = value
-            print(f"{path.stem} {name} {share}: {value} ({time.perf_counter() - start:.0f} s)", flush=True)
-    return rows
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model and how it is measured.
+
+    Attributes:
+        metric: what the score is.
+        dense: the score of the original.
+        calibration: makes the inputs.
+        score: of the model in a file.
+        beside: files that the score reads beside the model.
+    """
+
+    name: str
+    path: Path
+    metric: str
+    dense: float
+    calibration: Callable[[], Any]
+    score: Callable[[Path], float]
+    beside: tuple[Path, ...] = ()
 
 
-def of_bundled(names: Sequence[str], macs: Sequence[float], methods: Sequence[str]) -> dict[str, Any]:
+def of_bundled(names: Sequence[str]) -> Iterator[Subject]:
     """The models of this repository."""
-    found = {}
-    with tempfile.TemporaryDirectory() as work:
-        for name in names:
-            path = ROOT / "models" / f"{name}.onnx"
-            dense = bundled.evaluate(path)
-            rows = measure(
-                path,
-                bundled.calibration(path),
-                lambda p: bundled.evaluate(p)["value"],
-                macs,
-                methods,
-                Path(work),
-            )
-            found[name] = {"metric": dense["metric"], "dense": dense["value"], "rows": rows}
-    return found
+    for name in names or sorted(json.loads((ROOT / "models/models.json").read_text())):
+        path = ROOT / "models" / f"{name}.onnx"
+        dense = bundled.evaluate(path)
+        yield Subject(
+            name,
+            path,
+            dense["metric"],
+            dense["value"],
+            lambda path=path: bundled.calibration(path),
+            lambda file: float(bundled.evaluate(file)["value"]),
+        )
 
 
-def of_tasks(
-    tasks: Path, files: Path, names: Sequence[str], macs: Sequence[float], methods: Sequence[str], more: int
-) -> dict[str, Any]:
+def of_tasks(tasks: Path, files: Path, names: Sequence[str], more: int, feeds: Path | None) -> Iterator[Subject]:
     """Models with a script each."""
     sys.path.insert(0, str(tasks))
     table = importlib.import_module("collect").TASKS
-    found = {}
     for name in names or list(table):
         script, options, metric, dense = table[name]
         module = importlib.import_module(script)
         path = files / name / "model.onnx"
-        calib = recorded(module, path, options, more)
-        with tempfile.TemporaryDirectory() as folder:
-            work = Path(folder)
-            for beside in path.parent.iterdir():  # a script may read what lies beside the model
-                if beside.is_file() and beside.suffix != ".onnx":
-                    shutil.copy(beside, work)
-            rows = measure(path, calib, lambda p: module.evaluate(p, **options)[metric], macs, methods, work)  # noqa: B023
-        found[name] = {"metric": metric, "dense": dense, "rows": rows}
-    return found
+        kept = feeds and feeds / f"{name}.pkl"
+        yield Subject(
+            name,
+            path,
+            metric,
+            dense,
+            lambda m=module, p=path, o=options, k=kept: (
+                spread(pickle.loads(k.read_bytes())) if k and k.exists() else recorded(m, p, o, more)
+            ),
+            lambda file, m=module, o=options, by=metric: float(m.evaluate(file, **o)[by]),
+            tuple(p for p in path.parent.iterdir() if p.is_file() and p.suffix != ".onnx"),
+        )
 
 
 def recorded(module: Any, path: Path, options: Mapping[str, Any], more: int) -> list[dict[str, np.ndarray]]:
@@ -136,55 +126,114 @@ def recorded(module: Any, path: Path, options: Mapping[str, Any], more: int) -> 
         module.evaluate(path, **{**options, "n": default + more})
     finally:
         module.session = real
-    later = feeds[first:]
-    return later[:: max(1, len(later) // 256)] or feeds
+    return spread(feeds[first:] or feeds)
 
 
-def table(found: Mapping[str, Any], macs: Sequence[float]) -> list[str]:
-    """The figures of all models, one table each."""
-    lines = []
-    for name, entry in found.items():
-        lines += [
-            f"### {name}",
-            "",
-            f"{entry['metric']} of the original: {entry['dense']}",
-            "",
-            "| method | " + " | ".join(f"{m:.0%} of the MACs" for m in macs) + " |",
-            "|---|" + "---:|" * len(macs),
-        ]
-        for method, row in entry["rows"].items():
-            cells = [f"{row[str(m)]:.3f}" if isinstance(row[str(m)], float) else "–" for m in macs]
-            lines.append(f"| {method} | " + " | ".join(cells) + " |")
-        lines.append("")
-    return lines
+def spread(feeds: list[Any]) -> list[Any]:
+    """At most so many feeds, evenly taken."""
+    return feeds[:: -(-len(feeds) // _FEEDS)]
+
+
+class Figures:
+    """What was measured, in a file: records by model, method, share and seed."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+
+    def of(self, subject: Subject) -> dict[str, Any]:
+        """The records of one model by a text that names method, share and seed."""
+        entry = self.found.setdefault(
+            subject.name, {"metric": subject.metric, "dense": subject.dense, "records": {}}
+        )
+        records: dict[str, Any] = entry["records"]
+        return records
+
+    def save(self) -> None:
+        """Write all of them, a line each."""
+        text = json.dumps(self.found, indent=1)
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._file.write_text(text + "\n")
+
+
+def measure(
+    subject: Subject,
+    figures: Figures,
+    methods: Sequence[str],
+    shares: Sequence[float],
+    seeds: Sequence[int],
+) -> None:
+    """Fill in what is missing of one model."""
+    records = figures.of(subject)
+    wanted = [(m, share, seed) for seed in seeds for m in methods for share in shares]
+    todo = [w for w in wanted if key_of(*w) not in records]
+    if not todo:
+        return
+    calibration = subject.calibration()
+    pruners: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for file in subject.beside:
+            shutil.copy(file, folder)
+        out = Path(folder) / "pruned.onnx"
+        for method, share, seed in todo:
+            start = time.perf_counter()
+            record: dict[str, Any] = {}
+            family = method if method in RIVALS else "ours"
+            try:
+                if family not in pruners:
+                    pruners[family] = _pruner(family, subject, calibration)
+                record["macs"] = round(pruners[family].prune(method, share, seed, out), 4)
+                record["seconds"] = round(time.perf_counter() - start, 1)
+                record["value"] = round(subject.score(out), 4)
+                if note := getattr(pruners[family], "note", ""):
+                    record["note"] = note
+            except (GraphPruneError, NotPossibleError) as error:
+                record["why"] = f"{type(error).__name__}: {error}"
+            records[key_of(method, share, seed)] = record
+            figures.save()
+            print(f"{subject.name} {key_of(method, share, seed)}: {record}", flush=True)
+
+
+def key_of(method: str, share: float, seed: int) -> str:
+    """How a record is called."""
+    return f"{method} | {share} | {seed}"
+
+
+def _pruner(family: str, subject: Subject, calibration: Any) -> Any:
+    if family == "ours":
+        return Ours(subject.path, calibration)
+    from accuracy_rivals import make_rival
+
+    return make_rival(family, subject.name, subject.path, subject.score)
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure what is missing."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--models", default="", help="names, by comma; all by default")
-    parser.add_argument("--macs", default="0.7,0.5,0.3", help="shares of the multiply-adds that may be left")
-    parser.add_argument("--methods", default="", help="names, by comma; all by default")
+    parser.add_argument("--macs", default="0.9,0.8,0.7,0.5,0.3", help="shares of the multiply-adds to leave")
+    parser.add_argument("--methods", default=",".join((*OURS, *RIVALS)), help="by comma; or 'ablations'")
+    parser.add_argument("--seeds", default="0", help="numbers, by comma")
     parser.add_argument("--tasks", type=Path, help="a folder of scripts that measure models")
     parser.add_argument("--files", type=Path, help="where their models are")
+    parser.add_argument("--feeds", type=Path, help="a folder of pickled calibration inputs, for --tasks")
     parser.add_argument("--more", type=int, default=128, help="samples for calibration, for --tasks")
-    parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--markdown", type=Path, help="write the tables here")
+    parser.add_argument("--json", type=Path, help="where the figures are kept")
     args = parser.parse_args()
-    macs = [float(m) for m in args.macs.split(",")]
-    methods = [m for m in METHODS if not args.methods or m in args.methods.split(",")]
     names = [n for n in args.models.split(",") if n]
-    if args.tasks:
-        found = of_tasks(args.tasks, args.files, names, macs, methods, args.more)
-    else:
-        every = sorted(json.loads((ROOT / "models/models.json").read_text()))
-        found = of_bundled(names or every, macs, methods)
-    if args.json:
-        args.json.write_text(json.dumps(found, indent=1) + "\n")
-    text = "\n".join(table(found, macs))
-    if args.markdown:
-        args.markdown.write_text(text)
-    print(text)
+    methods = list(ABLATIONS) if args.methods == "ablations" else args.methods.split(",")
+    figures = Figures(args.json or FIGURES / ("deployed.json" if args.tasks else "bundled.json"))
+    subjects = (
+        of_tasks(args.tasks, args.files, names, args.more, args.feeds) if args.tasks else of_bundled(names)
+    )
+    for subject in subjects:
+        measure(
+            subject,
+            figures,
+            methods,
+            [float(m) for m in args.macs.split(",")],
+            [int(s) for s in args.seeds.split(",")],
+        )
 
 
 if __name__ == "__main__":

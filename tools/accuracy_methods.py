@@ -1,0 +1,104 @@
+"""The methods that tools/accuracy.py compares: ours by the options of each, rivals by name.
+
+A model is made ready once for each seed and choice of inputs, and pruned to one budget after another; methods
+that differ in nothing but the repair share their scores.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphprune.decide import Options, parse_targets
+from graphprune.inputs import Wanted
+from graphprune.pipeline import Settings, Workbench, on_bench
+
+L1 = {"criterion": "l1", "reducer": "first", "normaliser": "mean"}
+L2 = {"criterion": "l2-group", "normaliser": "mean"}
+AUTO = {"recipe": "auto"}
+OURS: Mapping[str, Mapping[str, str]] = {
+    "random": {"criterion": "random"},
+    "l1": L1,
+    "l2 group": L2,
+    "random + refit": {"criterion": "random", "compensation": "refit"},
+    "l1 + refit": {**L1, "compensation": "refit"},
+    "l2 group + refit": {**L2, "compensation": "refit"},
+    "auto without repair": {**AUTO, "compensation": "none"},
+    "auto with refit only": {**AUTO, "compensation": "refit"},
+    "auto": AUTO,
+    "auto without data": AUTO,
+}
+RIVALS = ("Torch-Pruning", "onnxsim")
+# The default with one part replaced.
+ABLATIONS: Mapping[str, Mapping[str, str]] = {
+    f"{kind}: {name}": {**AUTO, kind: name}
+    for kind, names in {
+        "criterion": ("l2-group", "wanda", "act-norm"),
+        "allocation": ("uniform", "waterfill"),
+        "normaliser": ("mean",),
+        "compensation": ("none", "bias", "refit-c", "refit"),
+    }.items()
+    for name in names
+}
+_MIN_KEEP = 0.03  # of a group's slots; the budgets go far
+
+
+class NotPossibleError(Exception):
+    """A pruner cannot do this; says why."""
+
+
+class Ours:
+    """Prunes one model by the methods of this project.
+
+    Args:
+        path: of the model.
+        calibration: feeds of single samples or batches, or arrays by input name.
+    """
+
+    def __init__(self, path: Path, calibration: Any) -> None:
+        self._path, self._calibration = path, calibration
+        self._key: object = None
+        self._bench: Workbench | None = None
+
+    def prune(self, method: str, share: float, seed: int, out: Path) -> float:
+        """Write the pruned model; gives the share of multiply-adds that is left.
+
+        Raises:
+            GraphPruneError: the budget cannot be reached, among others.
+        """
+        asked = {**OURS, **ABLATIONS}[method]
+        options = Options(
+            ratio=None, targets=parse_targets([f"macs={share}"]), min_keep=_MIN_KEEP, seed=seed, **asked
+        )
+        data = None if method.endswith("without data") else shuffled(self._calibration, seed)
+        settings = Settings(out, force=True, benchmark=False, wanted=Wanted(data))
+        bench = self._bench_for(options, settings, data is not None)
+        run = bench.prune(options, settings)
+        return run.decision.after.macs / run.decision.before.macs
+
+    def _bench_for(self, options: Options, settings: Settings, data: bool) -> Workbench:
+        repaired = options.recipe == "auto" or bool(options.compensation)
+        scored = (options.criterion, options.reducer, options.normaliser, options.allocation)
+        key = (options.recipe, *scored, repaired, data, options.seed)
+        if self._bench is None or key != self._key:
+            prepared = dataclasses.replace(options, compensation=options.compensation.replace("none", ""))
+            self._bench, self._key = on_bench(self._path, prepared, settings, lambda bench: bench), key
+        compensation = options.compensation or ("refit-blocks" if options.recipe == "auto" else "none")
+        self._bench.parts = dataclasses.replace(self._bench.parts, compensation=compensation)
+        return self._bench
+
+
+def shuffled(calibration: Any, seed: int) -> Any:
+    """The same inputs in another order, so that others are kept aside; seed 0 leaves them as they are."""
+    if not seed:
+        return calibration
+    random = np.random.default_rng(seed)
+    if isinstance(calibration, Mapping):
+        order = random.permutation(len(next(iter(calibration.values()))))
+        return {name: array[order] for name, array in calibration.items()}
+    feeds: Sequence[Any] = calibration
+    return [feeds[k] for k in random.permutation(len(feeds))]
