@@ -77,7 +77,9 @@ def of_bundled(names: Sequence[str]) -> Iterator[Subject]:
         )
 
 
-def of_tasks(tasks: Path, files: Path, names: Sequence[str], more: int, feeds: Path | None) -> Iterator[Subject]:
+def of_tasks(
+    tasks: Path, files: Path, names: Sequence[str], more: int, feeds: Path | None
+) -> Iterator[Subject]:
     """Models with a script each."""
     sys.path.insert(0, str(tasks))
     table = importlib.import_module("collect").TASKS

@@ -1,4 +1,4 @@
-"""The torch networks of models/train with the weights of the committed files, for pruners that need the module.
+"""The torch networks of models/train with the weights of the committed files, for pruners of modules.
 
 Operators of the file and modules of the network are paired in the order in which they run. Where the exporter
 folded a batch normalisation into a convolution, the module gets the folded weight and a bias, and no
@@ -141,7 +141,9 @@ def _replace(module: nn.Module, name: str, by: nn.Module) -> None:
     setattr(module.get_submodule(parent), last, by)
 
 
-def _operators(model: onnx.ModelProto, arrays: dict[str, np.ndarray]) -> Iterator[tuple[str, list[np.ndarray]]]:
+def _operators(
+    model: onnx.ModelProto, arrays: dict[str, np.ndarray]
+) -> Iterator[tuple[str, list[np.ndarray]]]:
     """Convolutions, products and LSTMs that read weights, in the order of the file."""
     for node in model.graph.node:
         if node.op_type in _SETTERS and node.input[1] in arrays:

@@ -1,8 +1,8 @@
 """Other pruners on the same models, at the same multiply-adds, for docs/accuracy.md.
 
-Neither trains nor repairs here. Both take a ratio, which is searched for the budget; multiply-adds are counted
-by this project's cost model on the pruned ONNX file, so that they compare. Of several criteria the one with
-the best metric is taken, on the very samples that are reported: a choice in favour of the rival.
+Neither trains nor repairs here. Both take a ratio, which is searched for the budget; multiply-adds are
+counted by this project's cost model on the pruned ONNX file, so that they compare. Of several criteria the
+one with the best metric is taken, on the very samples that are reported: a choice in favour of the rival.
 
     pip install --group rivals
 """
@@ -175,7 +175,9 @@ class TorchPruning(_Best):
         import torch
 
         (given,) = [
-            i for i in self._given.graph.input if i.name not in {t.name for t in self._given.graph.initializer}
+            i
+            for i in self._given.graph.input
+            if i.name not in {t.name for t in self._given.graph.initializer}
         ]
         result = self._given.graph.output[0]
         axes = {

@@ -8,7 +8,14 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
-_PAGES = ("*.md", "docs/*.md", "docs/*.json", "graphprune/rules/README.md", "passes/README.md")
+_PAGES = (
+    "*.md",
+    "docs/*.md",
+    "docs/*.json",
+    "docs/accuracy/*.svg",
+    "graphprune/rules/README.md",
+    "passes/README.md",
+)
 _MORE = ("models/README.md", "models/frameworks/README.md")
 
 

