@@ -24,11 +24,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from accuracy_methods import ABLATIONS, OURS, RIVALS, NotPossibleError, Ours
 
 from graphprune.errors import GraphPruneError
@@ -38,7 +39,7 @@ sys.path.insert(0, str(ROOT / "models"))
 import evaluate as bundled  # noqa: E402
 
 FIGURES = ROOT / "docs" / "accuracy"
-_FEEDS = 128  # of a script, at most
+_FEWEST, _MOST, _BYTES = 128, 1024, 64 << 20  # feeds of a script that are used
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Subject:
         calibration: makes the inputs.
         score: of the model in a file.
         beside: files that the score reads beside the model.
+        pins: free dimensions of the inputs that are fixed first.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Subject:
     calibration: Callable[[], Any]
     score: Callable[[Path], float]
     beside: tuple[Path, ...] = ()
+    pins: Mapping[str, int] = field(default_factory=dict)
 
 
 def of_bundled(names: Sequence[str]) -> Iterator[Subject]:
@@ -78,7 +81,7 @@ def of_bundled(names: Sequence[str]) -> Iterator[Subject]:
 
 
 def of_tasks(
-    tasks: Path, files: Path, names: Sequence[str], more: int, feeds: Path | None
+    tasks: Path, files: Path, names: Sequence[str], more: int, feeds: Path | None, pins: Mapping[str, int]
 ) -> Iterator[Subject]:
     """Models with a script each."""
     sys.path.insert(0, str(tasks))
@@ -98,6 +101,7 @@ def of_tasks(
             ),
             lambda file, m=module, o=options, by=metric: float(m.evaluate(file, **o)[by]),
             tuple(p for p in path.parent.iterdir() if p.is_file() and p.suffix != ".onnx"),
+            pins,
         )
 
 
@@ -132,8 +136,22 @@ def recorded(module: Any, path: Path, options: Mapping[str, Any], more: int) -> 
 
 
 def spread(feeds: list[Any]) -> list[Any]:
-    """At most so many feeds, evenly taken."""
-    return feeds[:: -(-len(feeds) // _FEEDS)]
+    """Some of many feeds, evenly taken; more of small ones."""
+    size = sum(np.asarray(array).nbytes for array in feeds[0].values())
+    return feeds[:: -(-len(feeds) // max(_FEWEST, min(_MOST, _BYTES // size)))]
+
+
+def pinned(path: Path, pins: Mapping[str, int], folder: Path) -> Path:
+    """The model with free dimensions of its inputs fixed; the file itself if there is nothing to fix."""
+    if not pins:
+        return path
+    model = onnx.load(path)
+    for value in model.graph.input:
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in pins:
+                dim.dim_value = pins[dim.dim_param]
+    onnx.save(model, folder / path.name)
+    return folder / path.name
 
 
 class Figures:
@@ -176,14 +194,14 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         for file in subject.beside:
             shutil.copy(file, folder)
-        out = Path(folder) / "pruned.onnx"
+        path, out = pinned(subject.path, subject.pins, Path(folder)), Path(folder) / "pruned.onnx"
         for method, share, seed in todo:
             start = time.perf_counter()
             record: dict[str, Any] = {}
             family = method if method in RIVALS else "ours"
             try:
                 if family not in pruners:
-                    pruners[family] = _pruner(family, subject, calibration)
+                    pruners[family] = _pruner(family, subject, path, calibration)
                 record["macs"] = round(pruners[family].prune(method, share, seed, out), 4)
                 record["seconds"] = round(time.perf_counter() - start, 1)
                 record["value"] = round(subject.score(out), 4)
@@ -201,12 +219,12 @@ def key_of(method: str, share: float, seed: int) -> str:
     return f"{method} | {share} | {seed}"
 
 
-def _pruner(family: str, subject: Subject, calibration: Any) -> Any:
+def _pruner(family: str, subject: Subject, path: Path, calibration: Any) -> Any:
     if family == "ours":
-        return Ours(subject.path, calibration)
+        return Ours(path, calibration)
     from accuracy_rivals import make_rival
 
-    return make_rival(family, subject.name, subject.path, subject.score)
+    return make_rival(family, subject.name, path, subject.score)
 
 
 def main() -> None:
@@ -219,15 +237,18 @@ def main() -> None:
     parser.add_argument("--tasks", type=Path, help="a folder of scripts that measure models")
     parser.add_argument("--files", type=Path, help="where their models are")
     parser.add_argument("--feeds", type=Path, help="a folder of pickled calibration inputs, for --tasks")
+    parser.add_argument("--pin", default="", help="NAME=SIZE of free dimensions to fix first, for --tasks")
     parser.add_argument("--more", type=int, default=128, help="samples for calibration, for --tasks")
     parser.add_argument("--json", type=Path, help="where the figures are kept")
     args = parser.parse_args()
     names = [n for n in args.models.split(",") if n]
     methods = list(ABLATIONS) if args.methods == "ablations" else args.methods.split(",")
     figures = Figures(args.json or FIGURES / ("deployed.json" if args.tasks else "bundled.json"))
-    subjects = (
-        of_tasks(args.tasks, args.files, names, args.more, args.feeds) if args.tasks else of_bundled(names)
-    )
+    pins = {name: int(size) for name, _, size in (p.partition("=") for p in args.pin.split(",") if p)}
+    if args.tasks:
+        subjects = of_tasks(args.tasks, args.files, names, args.more, args.feeds, pins)
+    else:
+        subjects = of_bundled(names)
     for subject in subjects:
         measure(
             subject,
