@@ -10,6 +10,7 @@ one with the best metric is taken, on the very samples that are reported: a choi
 from __future__ import annotations
 
 import copy
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -86,8 +87,7 @@ class _Best:
                 failed = str(error)
                 continue
             except Exception as error:
-                first_line = (str(error).strip().splitlines() or [""])[0]
-                failed = f"{type(error).__name__}: {first_line[:160]}"
+                failed = _told(error)
                 continue
             if best is None or value > best[0]:
                 best = value, left, variant, out.read_bytes()
@@ -102,6 +102,12 @@ class _Best:
 
     def _make(self, variant: str, share: float, out: Path) -> float:
         raise NotImplementedError
+
+
+def _told(error: Exception) -> str:
+    """An error in one line; one without words by the line of code that raised it."""
+    line = (str(error).strip().splitlines() or [""])[0] or traceback.extract_tb(error.__traceback__)[-1].line
+    return f"{type(error).__name__} ({line})"
 
 
 class TorchPruning(_Best):
