@@ -244,7 +244,7 @@ def _scale(field: str, domain: Sequence[str], values: Sequence[Any]) -> dict[str
         "field": field,
         "type": "nominal",
         "scale": {"domain": domain, "range": values},
-        "legend": {"title": None, "symbolStrokeWidth": 2},
+        "legend": {"title": None, "symbolType": "stroke", "symbolStrokeWidth": 2},
     }
 
 

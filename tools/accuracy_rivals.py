@@ -56,16 +56,24 @@ def macs_of(what: Any) -> int:
     return CostModel(graphprune.analyse(what)).cost().macs
 
 
-def largest_within(macs: Callable[[float], float], share: float) -> float:
+def smallest_ratio(macs: Callable[[float], float], share: float) -> float:
     """The smallest ratio that leaves no more than a share; NotPossibleError if none does."""
     low, high = 0.0, _LARGEST
     least = macs(high)
     if least > share:
-        raise NotPossibleError(f"leaves {least:.0%} at least")
+        raise OutOfReachError(least)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (low, middle) if macs(middle) <= share else (middle, high)
     return high
+
+
+class OutOfReachError(NotPossibleError):
+    """No ratio meets the budget."""
+
+    def __init__(self, least: float) -> None:
+        super().__init__(f"leaves {least:.0%} at least")
+        self.least = least
 
 
 class _Best:
@@ -73,18 +81,19 @@ class _Best:
 
     def __init__(self, path: Path, score: Score) -> None:
         self.note = ""
-        self._path, self._score, self._dense = path, score, macs_of(path)
+        self._score, self._dense = score, macs_of(path)
 
     def prune(self, method: str, share: float, seed: int, out: Path) -> float:
         """Write the best of the variants; gives the share that is left."""
         best: tuple[float, float, str, bytes] | None = None
-        failed = ""
+        least, failed = 2.0, ""
         for variant in self._variants():
             try:
                 left = self._make(variant, share, out)
                 value = self._score(out)
-            except NotPossibleError as error:
-                failed = str(error)
+            except OutOfReachError as error:
+                if error.least <= least:
+                    least, failed = error.least, str(error)
                 continue
             except Exception as error:
                 failed = _told(error)
@@ -129,7 +138,7 @@ class TorchPruning(_Best):
     def _make(self, variant: str, share: float, out: Path) -> float:
         wanted = share
         for _ in range(4):  # its own count differs a little from ours
-            ratio = largest_within(lambda r: self._counted(variant, r), wanted)
+            ratio = smallest_ratio(lambda r: self._counted(variant, r), wanted)
             self._export(self._pruned(variant, ratio), out)
             left = macs_of(out) / self._dense
             if left <= share:
@@ -222,7 +231,7 @@ class Onnxsim(_Best):
         yield from ("L2", "L1", "L2, global", "L1, global")
 
     def _make(self, variant: str, share: float, out: Path) -> float:
-        ratio = largest_within(lambda r: self._left_of(variant, r), share)
+        ratio = smallest_ratio(lambda r: self._left_of(variant, r), share)
         onnx.save(self._pruned(variant, ratio), out)
         return self._left_of(variant, ratio)
 
