@@ -20,12 +20,13 @@ from graphprune.pipeline import Settings, Workbench, on_bench
 L1 = {"criterion": "l1", "reducer": "first", "normaliser": "mean"}
 L2 = {"criterion": "l2-group", "normaliser": "mean"}
 AUTO = {"recipe": "auto"}
-OURS: Mapping[str, Mapping[str, str]] = {
+_KINDS = ("channels", "neurons", "heads", "kv-groups", "groups", "hidden", "experts")
+OURS: Mapping[str, Mapping[str, Any]] = {
     "random": {"criterion": "random"},
     "l1": L1,
     "l2 group": L2,
-    "random + refit": {"criterion": "random", "compensation": "refit"},
-    "l1 + refit": {**L1, "compensation": "refit"},
+    "lamp": {"recipe": "lamp"},
+    "lamp with residual streams": {"recipe": "lamp", "structures": (*_KINDS, "residual")},
     "l2 group + refit": {**L2, "compensation": "refit"},
     "auto without repair": {**AUTO, "compensation": "none"},
     "auto with refit only": {**AUTO, "compensation": "refit"},
@@ -83,7 +84,7 @@ class Ours:
     def _bench_for(self, options: Options, settings: Settings, data: bool) -> Workbench:
         repaired = options.recipe == "auto" or bool(options.compensation)
         scored = (options.criterion, options.reducer, options.normaliser, options.allocation)
-        key = (options.recipe, *scored, repaired, data, options.seed)
+        key = (options.recipe, *scored, options.structures, repaired, data, options.seed)
         if self._bench is None or key != self._key:
             prepared = dataclasses.replace(options, compensation=options.compensation.replace("none", ""))
             self._bench, self._key = on_bench(self._path, prepared, settings, lambda bench: bench), key

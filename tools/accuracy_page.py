@@ -197,6 +197,7 @@ _DRAWN = {  # method: colour and dashes
     "auto without repair": ("#8d6cc4", [5, 3]),
     "Torch-Pruning": ("#d9662b", [1, 0]),
     "onnxsim": ("#c23b6b", [1, 0]),
+    "lamp with residual streams": ("#b08900", [5, 3]),
     "l2 group": ("#6b7280", [1, 0]),
     "random": ("#a8adb5", [2, 2]),
 }
