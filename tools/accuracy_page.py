@@ -151,7 +151,7 @@ def _seeds(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _spread(found: Sequence[float]) -> str:
     if len(found) < 2:
-        return "–"
+        return ""
     return f"{statistics.median(found):.3f} ({min(found):.3f} to {max(found):.3f}, {len(found)} seeds)"
 
 
