@@ -8,12 +8,12 @@ its weights may change as long as what comes out stays near the original.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from graphprune.analysis.facts import GraphFacts, NodeFacts
+from graphprune.analysis.links import Links
 from graphprune.gradient import differentiable
 
 _LINEAR = frozenset({"MatMul", "Gemm", "Conv"})
@@ -31,7 +31,6 @@ class Segment:
         last: name of the linear operator at the end.
         result: the tensor it gives, with its bias.
         beside: the other side of an addition that reads the result, or "".
-        sum: what that addition gives, or "".
     """
 
     nodes: tuple[NodeFacts, ...]
@@ -40,28 +39,20 @@ class Segment:
     last: str
     result: str
     beside: str
-    sum: str
 
 
 def find_segments(facts: GraphFacts) -> tuple[Segment, ...]:
     """The segments of a graph, in topological order of their ends; they may overlap there."""
     finder = _Finder(facts)
-    return tuple(s for node in facts.nodes if finder.linear(node) for s in finder.segment(node))
+    found = (finder.segment(node) for node in facts.nodes if finder.linear(node))
+    return tuple(s for s in found if s is not None)
 
 
 class _Finder:
     def __init__(self, facts: GraphFacts) -> None:
         self.facts = facts
         self.place = {n.name: k for k, n in enumerate(facts.nodes)}
-        self.producer = {o: n for n in facts.nodes for o in n.outputs if o}
-        self.readers: dict[str, list[NodeFacts]] = {}
-        self.uses: dict[str, int] = {}
-        for node in facts.nodes:
-            for name in dict.fromkeys((*node.inputs, *node.captured)):
-                self.readers.setdefault(name, []).append(node)
-        for node in facts.all_nodes:
-            for name in node.inputs:
-                self.uses[name] = self.uses.get(name, 0) + 1
+        self.links = Links.of(facts)
 
     def linear(self, node: NodeFacts) -> bool:
         """Whether this multiplies activations with a weight of its own."""
@@ -75,9 +66,9 @@ class _Finder:
 
     def _own(self, name: str) -> bool:
         tensor = self.facts.weights.get(name)
-        return tensor is not None and self.uses.get(name) == 1 and tensor.dtype == ir.DataType.FLOAT
+        return tensor is not None and self.links.uses.get(name) == 1 and tensor.dtype == ir.DataType.FLOAT
 
-    def segment(self, last: NodeFacts) -> Iterator[Segment]:
+    def segment(self, last: NodeFacts) -> Segment | None:
         """The segment that ends in `last`, if there is another linear operator in it."""
         tail, result = self._tail(last)
         inside = {n.name for n in tail}
@@ -85,18 +76,19 @@ class _Finder:
         between: list[NodeFacts] = []
         for node in reversed(self.facts.nodes[: self.place[last.name]]):
             outputs = [o for o in node.outputs if o]
-            read = [r for o in outputs for r in self.readers.get(o, ())]
+            read = [r for o in outputs for r in self.links.readers.get(o, ())]
             closed = (
                 read and all(r.name in inside for r in read) and not set(outputs) & set(self.facts.outputs)
             )
             if not closed or node.bodies:
                 continue
-            inside.add(node.name)
-            (first if self.linear(node) else between).append(node)
             if self.linear(node):
-                inside.discard(node.name)  # nothing before it belongs here
+                first.append(node)  # nothing before it belongs here
+            else:
+                between.append(node)
+                inside.add(node.name)
         if not first and last.op not in _RECURRENT:  # these have steps inside
-            return
+            return None
         moved = {o for n in first for o in n.outputs}
         chosen = list(first)
         for node in reversed(between):
@@ -104,25 +96,22 @@ class _Finder:
                 moved.update(node.outputs)
                 chosen.append(node)
         if first and not any(n in moved for n in last.inputs):
-            return
+            return None
         nodes = sorted((*chosen, *tail), key=lambda n: self.place[n.name])
         if not all(differentiable(n) for n in nodes):
-            return
+            return None
         made = {o for n in nodes for o in n.outputs}
         read_names = dict.fromkeys(n for node in nodes for n in node.inputs if n and n not in made)
         weights = tuple(n for n in read_names if n in self.facts.weights and self._fitted(n, nodes))
         inputs = tuple(n for n in read_names if n not in self.facts.weights)
-        beside, total = self._beside(result)
-        yield Segment(tuple(nodes), inputs, weights, last.name, result, beside, total)
+        return Segment(tuple(nodes), inputs, weights, last.name, result, self._beside(result))
 
     def _tail(self, last: NodeFacts) -> tuple[list[NodeFacts], str]:
         """The operator and the addition of a bias behind it."""
         result = last.outputs[0]
-        readers = self.readers.get(result, [])
-        if len(readers) == 1 and readers[0].op == "Add" and result not in self.facts.outputs:
-            other = next((n for n in readers[0].inputs if n != result), "")
-            if self._own(other):
-                return [last, readers[0]], readers[0].outputs[0]
+        added = self.links.added_to(result)
+        if added is not None and result not in self.facts.outputs and self._own(added[1]):
+            return [last, added[0]], added[0].outputs[0]
         return [last], result
 
     def _fitted(self, name: str, nodes: list[NodeFacts]) -> bool:
@@ -135,14 +124,11 @@ class _Finder:
         if reader.op != "Add" or not self.facts.weights[name].shape.rank():
             return False
         other = next((n for n in reader.inputs if n != name), "")
-        before = self.producer.get(other)
+        before = self.links.producer.get(other)
         return before is not None and self.linear(before)
 
-    def _beside(self, result: str) -> tuple[str, str]:
-        readers = self.readers.get(result, [])
-        if len(readers) != 1 or readers[0].op != "Add" or result in self.facts.outputs:
-            return "", ""
-        other = next((n for n in readers[0].inputs if n != result), "")
-        if not other or other in self.facts.constant:
-            return "", ""
-        return other, readers[0].outputs[0]
+    def _beside(self, result: str) -> str:
+        added = self.links.added_to(result)
+        if added is None or result in self.facts.outputs or added[1] in self.facts.constant:
+            return ""
+        return added[1]

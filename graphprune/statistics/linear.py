@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis, Group, Weight
 from graphprune.analysis.facts import NodeFacts
+from graphprune.analysis.links import Links
 from graphprune.dims.evaluate import slots_of
 from graphprune.statistics.layout import (
     ConvLayout,
@@ -85,7 +86,7 @@ def find_linear(analysis: Analysis) -> tuple[Linear, ...]:
     for item in finder.run():
         found.setdefault(item.weight, []).append(item)
     return tuple(
-        joined for items in found.values() for joined in _joined(items, finder.uses[items[0].weight])
+        joined for items in found.values() for joined in _joined(items, finder.links.uses[items[0].weight])
     )
 
 
@@ -111,16 +112,7 @@ class _Finder:
     def __init__(self, analysis: Analysis) -> None:
         self.analysis = analysis
         self.facts = analysis.facts
-        self.producer = {o: n for n in self.facts.nodes for o in n.outputs}
-        self.uses: dict[str, int] = {}
-        self.readers: dict[str, list[NodeFacts]] = {}
-        for node in self.facts.all_nodes:
-            for name in node.inputs:
-                self.uses[name] = self.uses.get(name, 0) + 1
-                self.readers.setdefault(name, []).append(node)
-            for body in node.bodies:
-                for name in body.outputs:
-                    self.uses[name] = self.uses.get(name, 0) + 1
+        self.links = Links.of(self.facts)
 
     def run(self) -> Iterator[Linear]:
         for node in self.facts.nodes:
@@ -176,14 +168,9 @@ class _Finder:
         if isinstance(place, int):
             name = node.inputs[place] if place < len(node.inputs) else ""
             return (name if self._own(name) else ""), output
-        readers = self.readers.get(output, ())
-        if (
-            place == "add"
-            and len(readers) == 1
-            and readers[0].op == "Add"
-            and output not in self.facts.outputs
-        ):
-            other = next((n for n in readers[0].inputs if n != output), "")
+        added = self.links.added_to(output)
+        if place == "add" and added is not None and output not in self.facts.outputs:
+            add, other = added
             sizes = self.analysis.recording.shapes.get(other, ())
             if (
                 self._own(other)
@@ -191,7 +178,7 @@ class _Finder:
                 and sizes[-1] == shape[-1] == int(np.prod(sizes))
                 and len(shape) == 2
             ):
-                return other, readers[0].outputs[0]
+                return other, add.outputs[0]
         return "", output
 
     def _own(self, name: str) -> bool:
@@ -200,7 +187,7 @@ class _Finder:
         return (
             weight is not None
             and name in self.facts.weights
-            and self.uses[name] == 1
+            and self.links.uses[name] == 1
             and bool(self.facts.weights[name].dtype.is_floating_point())
         )
 
@@ -210,10 +197,10 @@ class _Finder:
             return name, None, ""
         chain: list[NodeFacts] = []
         while name not in self.facts.weights:
-            node = self.producer.get(name)
+            node = self.links.producer.get(name)
             if node is None or node.domain or node.op not in (*_MOVES, "DequantizeLinear"):
                 return "", None, ""
-            if self.uses.get(name, 0) > 1:
+            if self.links.uses.get(name, 0) > 1:
                 return "", None, ""
             chain.append(node)
             name = node.inputs[0]
