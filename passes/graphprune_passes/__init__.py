@@ -21,6 +21,7 @@ from graphprune_passes.criteria import (
     beta_rank,
     bn_scale,
     chip,
+    experts,
     fpgm,
     l1,
     l2_group,
@@ -30,6 +31,7 @@ from graphprune_passes.criteria import (
     obs,
     obs_kin,
     random,
+    routers,
     tyr,
 )
 from graphprune_passes.recipes import RECIPES
@@ -61,6 +63,12 @@ PASSES = (
     Pass("criterion", "chip", chip.score, "loss of nuclear norm without the map (CHIP)", "inputs"),
     Pass("criterion", "beta-rank", beta_rank.score, "filter norm times amplified differences", "inputs"),
     Pass("criterion", "leverage", leverage.score, "ridge leverage of the activation (MoDeGPT)", "inputs"),
+    Pass("criterion", "reap", experts.reap, "share times norm of what an expert gives (REAP)", "inputs"),
+    Pass("criterion", "man", experts.man, "norm of what an expert gives", "inputs"),
+    Pass("criterion", "moe-wanda", experts.wanda, "as wanda, activations of experts times shares", "inputs"),
+    Pass(
+        "criterion", "router-similarity", routers.score, "distance to an expert that is chosen alike (STUN)"
+    ),
     Pass("reducer", "sum", reducers.total, "sum over members"),
     Pass("reducer", "mean", reducers.mean, "mean over members"),
     Pass("reducer", "max", reducers.largest, "largest over members"),

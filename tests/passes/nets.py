@@ -54,7 +54,66 @@ cnn (float[batch, 3, 8, 8] x) => (float[batch, 5] y)
   y = Gemm <transB = 1> (a, w2, b2)
 }
 """
+ATTENTION = """
+<ir_version: 8, opset_import: ["" : 17]>
+attention (float[batch, 6, 12] x) => (float[batch, 6, 5] y)
+<int64[4] split = {0, 0, 4, 6}, int64[3] join = {0, 0, 24}, float scale = {0.5}>
+{
+  q0 = MatMul (x, wq)
+  q1 = Reshape (q0, split)
+  q = Transpose <perm = [0, 2, 1, 3]> (q1)
+  k0 = MatMul (x, wk)
+  k1 = Reshape (k0, split)
+  k = Transpose <perm = [0, 2, 3, 1]> (k1)
+  v0 = MatMul (x, wv)
+  v1 = Reshape (v0, split)
+  v = Transpose <perm = [0, 2, 1, 3]> (v1)
+  s0 = MatMul (q, k)
+  s = Mul (s0, scale)
+  p = Softmax <axis = -1> (s)
+  m0 = MatMul (p, v)
+  m1 = Transpose <perm = [0, 2, 1, 3]> (m0)
+  m = Reshape (m1, join)
+  o = MatMul (m, wo)
+  h = Add (x, o)
+  u = MatMul (h, up)
+  a = Relu (u)
+  d = MatMul (a, down)
+  z = Add (h, d)
+  y = MatMul (z, head)
+}
+"""
+MIXTURE = """
+<ir_version: 8, opset_import: ["" : 17]>
+mixture (float[batch, 12] x) => (float[batch, 5] y)
+<int64[1] two = {2}, int64[1] last = {-1}>
+{
+  l = MatMul (x, router)
+  p = Softmax <axis = -1> (l)
+  best, which = TopK (p, two)
+  total = ReduceSum (best, last)
+  share = Div (best, total)
+  blank = Sub (p, p)
+  gate = ScatterElements <axis = 1> (blank, which, share)
+  u = Einsum <equation = "ti,eif->tef"> (x, up)
+  a = Relu (u)
+  d = Einsum <equation = "tef,efd->ted"> (a, down)
+  m = Einsum <equation = "ted,te->td"> (d, gate)
+  h = Add (x, m)
+  y = MatMul (h, head)
+}
+"""
 SHAPES = {
+    "attention": {
+        "wq": (12, 24),
+        "wk": (12, 24),
+        "wv": (12, 24),
+        "wo": (24, 12),
+        "up": (12, 20),
+        "down": (20, 12),
+        "head": (12, 5),
+    },
+    "mixture": {"router": (12, 6), "up": (6, 12, 16), "down": (6, 16, 12), "head": (12, 5)},
     "mlp": {"w1": (20, 12), "b1": (20,), "w2": (16, 20), "b2": (16,), "w3": (5, 16), "b3": (5,)},
     "gated": {"gate": (12, 16), "up": (12, 16), "down": (16, 12)},
     "cnn": {
@@ -69,8 +128,8 @@ SHAPES = {
     },
 }
 SHAPES["gated"] |= {f"{n}2": s for n, s in SHAPES["gated"].items()}
-INPUTS = {"mlp": (12,), "gated": (12,), "cnn": (3, 8, 8)}
-TEXTS = {"mlp": MLP, "gated": GATED, "cnn": CNN}
+INPUTS = {"mlp": (12,), "gated": (12,), "cnn": (3, 8, 8), "attention": (6, 12), "mixture": (12,)}
+TEXTS = {"mlp": MLP, "gated": GATED, "cnn": CNN, "attention": ATTENTION, "mixture": MIXTURE}
 
 
 def weights(name: str) -> dict[str, NDArray[np.float32]]:
@@ -80,7 +139,7 @@ def weights(name: str) -> dict[str, NDArray[np.float32]]:
     for key, shape in SHAPES[name].items():
         values = draw.normal(size=shape)
         if len(shape) > 1:
-            axis = 1 if name == "gated" else 0
+            axis = 0 if name in ("mlp", "cnn") else len(shape) - 1
             sizes = draw.permutation(np.geomspace(0.2, 1.5, shape[axis]))
             values *= sizes.reshape([-1 if k == axis else 1 for k in range(len(shape))])
             values /= np.sqrt(np.prod(shape) / shape[axis])
@@ -97,7 +156,7 @@ def weights(name: str) -> dict[str, NDArray[np.float32]]:
 
 
 def net(name: str) -> onnx.ModelProto:
-    """A net by name: "mlp", "gated" or "cnn"."""
+    """A net by name: "mlp", "gated", "cnn", "attention" or "mixture"."""
     model = onnx.parser.parse_model(TEXTS[name])
     for key, values in weights(name).items():
         model.graph.initializer.append(onnx.numpy_helper.from_array(values, key))

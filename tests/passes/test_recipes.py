@@ -10,7 +10,7 @@ import graphprune
 from graphprune.decide.candidates import STRUCTURES
 from graphprune.errors import ModelError, TargetError
 from graphprune.passes import all_recipes, find_pass, find_recipe
-from tests.passes.nets import net, samples
+from tests.passes.nets import TEXTS, net, samples
 
 RECIPES = sorted(name for _, name in all_recipes())
 
@@ -29,7 +29,7 @@ def test_a_recipe_is_what_it_says(name: str) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_meets_a_target(name: str) -> None:
     met, refused = 0, []
-    for kind in ("mlp", "gated", "cnn"):
+    for kind in TEXTS:
         try:
             result = graphprune.prune(net(kind), target="macs=0.6", recipe=name, calib={"x": samples(kind)})
         except (ModelError, TargetError) as error:
@@ -46,7 +46,8 @@ def test_a_recipe_meets_a_target(name: str) -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_gives_the_same_again(name: str) -> None:
-    kind = "cnn" if find_recipe(name).structures == ("channels",) else "mlp"
+    kinds = {"channels": "cnn", "experts": "mixture", "heads": "attention", "head-dim": "attention"}
+    kind = kinds.get((find_recipe(name).structures or ("",))[0], "mlp")
     given = {"target": "params=0.6", "recipe": name, "calib": {"x": samples(kind)}, "verify": False}
     first, again = (graphprune.prune(net(kind), **given) for _ in range(2))  # type: ignore[arg-type]
     assert first.plan.groups == again.plan.groups

@@ -8,7 +8,7 @@ here. docs/recipes.md has the whole list, and what is not offered.
 from __future__ import annotations
 
 from graphprune.passes import Recipe
-from graphprune_passes.recipes import activations, surgeon, weights
+from graphprune_passes.recipes import activations, experts, surgeon, weights
 
 RECIPES = (
     Recipe(
@@ -24,4 +24,5 @@ RECIPES = (
     *weights.RECIPES,
     *activations.RECIPES,
     *surgeon.RECIPES,
+    *experts.RECIPES,
 )  # fmt: skip
