@@ -23,6 +23,7 @@ from graphprune_passes.criteria import (
     chip,
     experts,
     fpgm,
+    keys,
     l1,
     l2_group,
     leverage,
@@ -33,6 +34,7 @@ from graphprune_passes.criteria import (
     random,
     routers,
     tyr,
+    usage,
 )
 from graphprune_passes.recipes import RECIPES
 
@@ -68,6 +70,14 @@ PASSES = (
     Pass("criterion", "moe-wanda", experts.wanda, "as wanda, activations of experts times shares", "inputs"),
     Pass(
         "criterion", "router-similarity", routers.score, "distance to an expert that is chosen alike (STUN)"
+    ),
+    Pass("criterion", "usage", usage.score, "share of rows in which the slot adds most (SHRP)", "inputs"),
+    Pass(
+        "criterion",
+        "query-key",
+        keys.score,
+        "queries times keys, squared, channel by channel (ThinK)",
+        "inputs",
     ),
     Pass("reducer", "sum", reducers.total, "sum over members"),
     Pass("reducer", "mean", reducers.mean, "mean over members"),

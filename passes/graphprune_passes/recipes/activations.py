@@ -63,4 +63,17 @@ RECIPES = (
         "Lin et al., MoDeGPT, ICLR 2025", False,
         "as uniql, and readers are refitted (Nystrom); neurons part only", ("neurons",),
     ),
+    Recipe(
+        "shrp-static", "usage", "consumers", "none", "uniform", "bias",
+        "SHRP: Specialized Head Routing and Pruning, 2024", False,
+        "heads that seldom contribute most; measured without the trained router, means move into biases",
+        ("heads", "kv-groups"),
+    ),
+    Recipe(
+        "think-static", "query-key", "sum", "none", "uniform", "none",
+        "Xu et al., ThinK, ICLR 2025", False,
+        "widths of heads: channels in which queries and keys say little to each other, rotary pairs "
+        "together; one choice for all inputs, values by what they add",
+        ("head-dim",),
+    ),
 )  # fmt: skip
