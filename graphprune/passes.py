@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from graphprune.analysis import Analysis, CostModel, Group
 from graphprune.analysis.latency import LatencyModel
 from graphprune.analysis.weights import real_values
-from graphprune.dims import Keeps
+from graphprune.dims import Keeps, Slots
 from graphprune.errors import UsageError
 from graphprune.statistics import Statistics
 
@@ -130,6 +130,37 @@ class AllocationProblem:
 
 
 @dataclass(frozen=True, slots=True)
+class Settling:
+    """What an allocation sees once the budget is met.
+
+    Attributes:
+        problem: what it saw before.
+        counts: the number of slots each group keeps, rounded and within the budget.
+        allowed: whether other counts are within the budget too.
+        fixed: atoms whose counts the user has said.
+    """
+
+    problem: AllocationProblem
+    counts: Mapping[int, int]
+    allowed: Callable[[Mapping[int, int]], bool]
+    fixed: frozenset[int] = frozenset()
+
+    def best(self, counts: Mapping[int, int]) -> dict[int, Slots]:
+        """The slots of highest score, for the groups that lose any."""
+        return {
+            g.atom: Slots(best_slots(self.problem.scores[g.atom], counts[g.atom]), g.outer)
+            for g in self.problem.groups
+            if counts[g.atom] < g.size
+        }
+
+
+def best_slots(scores: Floats, count: int) -> NDArray[np.int64]:
+    """Indices of the `count` best slots along the last axis, ascending; ties go to the lower index."""
+    order = np.argsort(-scores, axis=-1, kind="stable")[..., :count]
+    return np.sort(order, axis=-1).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
 class CompensationProblem:
     """What a compensation sees.
 
@@ -190,6 +221,8 @@ Reducer = Callable[[Sequence[MemberScore]], Floats]
 Normaliser = Callable[[ScoringProblem, Scores], Scores]
 Allocation = Callable[[AllocationProblem, float], dict[int, int]]
 """From a share of slots to remove, in [0, 1], to the number of slots each group keeps."""
+Settle = Callable[[Settling], Keeps]
+"""The slots that stay, of the groups that lose any; counts may change within the budget."""
 Compensation = Callable[[CompensationProblem], Repair]
 
 
@@ -203,6 +236,8 @@ class Pass:
         run: see the types above.
         summary: one line for lists.
         needs: "inputs" if it looks at activations.
+        settle: of an allocation that searches on when the budget is met; by default the slots of highest
+            score stay.
     """
 
     kind: Kind
@@ -210,6 +245,7 @@ class Pass:
     run: Callable[..., Any]
     summary: str
     needs: Literal["weights", "inputs"] = "weights"
+    settle: Settle | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis, Cost, CostModel, Group
 from graphprune.analysis.latency import LatencyModel
@@ -20,7 +19,7 @@ from graphprune.decide.parts import Parts, choose_parts, structures_of
 from graphprune.decide.rounding import AUTO, parse_rounding, rounded, steps_of
 from graphprune.dims import Slots
 from graphprune.errors import UsageError
-from graphprune.passes import AllocationProblem, Scores, ScoringProblem, find_pass
+from graphprune.passes import AllocationProblem, Scores, ScoringProblem, Settling, find_pass
 from graphprune.statistics import Statistics
 
 _log = logging.getLogger(__name__)
@@ -165,14 +164,14 @@ def decide(
     if parts.allocation == "uniform" and options.ratio is not None:
         floors = {g.atom: 1 for g in groups}
     floors = {g.atom: rounded(g, floors[g.atom], steps[g.atom]) for g in groups}
-    allocate = find_pass("allocation", parts.allocation).run
+    allocation = find_pass("allocation", parts.allocation)
     latency = machine.latency if machine else None
     problem = AllocationProblem(
         groups, scores, floors, costs, _measure(options, latency), steps, scoring, latency
     )
 
     def counts_at(share: float) -> dict[int, int]:
-        counts = allocate(problem, share)
+        counts = allocation.run(problem, share)
         counts |= {a: _kept(analysis.by_atom[a].size, r) for a, r in own.items()}
         return {g.atom: rounded(g, max(g.least, counts[g.atom]), steps[g.atom]) for g in groups}
 
@@ -184,17 +183,22 @@ def decide(
     if options.targets:
         share, found = solve(options.targets, figures, counts_at)
         original = figures({})
-        counts = given_back(
-            groups, found, steps, scores, lambda c: meets(options.targets, figures(c), original)
-        )
+
+        def allowed(counts: Mapping[int, int]) -> bool:
+            return meets(options.targets, figures(counts), original)
+
+        counts = given_back(groups, found, steps, scores, allowed)
     else:
         assert options.ratio is not None
         share, counts = options.ratio, counts_at(options.ratio)
-    keeps = {
-        g.atom: Slots(best_slots(scores[g.atom], counts[g.atom]), g.outer)
-        for g in groups
-        if counts[g.atom] < g.size
-    }
+        limits = figures(counts)
+
+        def allowed(counts: Mapping[int, int]) -> bool:
+            return all(figures(counts)[m] <= limits[m] for m in ("macs", "params"))
+
+    settling = Settling(problem, counts, allowed, frozenset(own))
+    keeps = allocation.settle(settling) if allocation.settle else settling.best(counts)
+    counts = {g.atom: keeps[g.atom].count if g.atom in keeps else g.size for g in groups}
     for group in groups:
         _log.debug('"%s" keeps %d of %d %s', group.key, counts[group.atom], group.size, group.kind)
     after = costs.cost({a: s.count for a, s in keeps.items()})
@@ -222,12 +226,6 @@ def _own_ratios(
 def _kept(size: int, ratio: float) -> int:
     """Slots left when a share is removed: never fewer than asked for, never none."""
     return max(1, size - int(size * ratio + 1e-9))
-
-
-def best_slots(scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Indices of the `count` best slots along the last axis, ascending; ties go to the lower index."""
-    order = np.argsort(-scores, axis=-1, kind="stable")[..., :count]
-    return np.sort(order, axis=-1).astype(np.int64)
 
 
 def _unread(analysis: Analysis) -> tuple[str, ...]:

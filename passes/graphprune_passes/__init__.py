@@ -8,10 +8,12 @@ from graphprune_passes import compensations, normalisers, reducers
 from graphprune_passes.allocations import (
     dp_levels,
     erk,
+    evolve,
     global_,
     knapsack,
     layerwise,
     pools,
+    swap,
     uniform,
     waterfill,
 )
@@ -112,6 +114,22 @@ PASSES = (
     Pass("allocation", "cfsp-sigmoid", layerwise.sigmoid, "by how much a block changes, sigmoid", "inputs"),
     Pass("allocation", "adapt-linear", layerwise.linear, "by how much a block changes, linear", "inputs"),
     Pass("allocation", "softmax", layerwise.softmax, "by how much a block changes, softmax", "inputs"),
+    Pass(
+        "allocation",
+        "uniform-swap",
+        uniform.allocate,
+        "the same share, then slots change places (OSSCAR)",
+        "inputs",
+        swap.settle,
+    ),
+    Pass(
+        "allocation",
+        "evolve",
+        uniform.allocate,
+        "the same share, then measured swaps of widths",
+        "inputs",
+        evolve.settle,
+    ),
     Pass("compensation", "none", compensations.none, "weights stay as they are"),
     Pass("compensation", "refit", compensations.refit, "refit to the original, front to back", "inputs"),
     Pass(

@@ -7,8 +7,8 @@ import pytest
 
 from graphprune.analysis import Analysis, CostModel
 from graphprune.decide import Decision, Options, decide, parse_targets
-from graphprune.decide.decision import best_slots
 from graphprune.errors import TargetError, UsageError
+from graphprune.passes import best_slots
 from graphprune.testing import analysed
 from tests.rules.building import build
 

@@ -38,15 +38,22 @@ RECIPES = (
         ("heads", "kv-groups", "neurons", "channels"),
     ),
     Recipe(
-        "tyr", "tyr", "consumers", "none", "uniform", "refit-m",
+        "tyr", "tyr", "consumers", "none", "evolve", "refit-m",
         "Li et al., Tyr-the-Pruner, NeurIPS 2025", False,
-        "its local pruning: second and first order in rounds, refit; without the search over supernets",
+        "second and first order in rounds, widths by evolution from coarse to fine, refit; dozens of trials, "
+        "judged by the error of the outputs",
         HEADS_AND_FFN,
     ),
     Recipe(
-        "osscar", "obs-second", "sum", "none", "uniform", "refit-m",
-        "Meng et al., OSSCAR, ICML 2024", False,
-        "least quadratic loss at the readers, refit; without the local search afterwards",
+        "darwinlm", "obs-second", "sum", "none", "evolve", "refit-m",
+        "Tang et al., DarwinLM, 2025", False,
+        "one unit at a time, widths by evolution with selection in stages, refit; no training of candidates",
+        HEADS_AND_FFN,
+    ),
+    Recipe(
+        "osscar", "obs-second", "sum", "none", "uniform-swap", "refit-m",
+        "Meng et al., OSSCAR, ICML 2024", True,
+        "least quadratic loss at the readers, local search by swaps, refit",
         ("heads", "kv-groups", "neurons", "channels"),
     ),
     Recipe(
