@@ -13,6 +13,7 @@ from graphprune_passes.allocations import (
     knapsack,
     layerwise,
     pools,
+    split,
     swap,
     uniform,
     waterfill,
@@ -29,6 +30,7 @@ from graphprune_passes.criteria import (
     l1,
     l2_group,
     leverage,
+    loss_drop,
     maw,
     minitron,
     obs,
@@ -81,6 +83,13 @@ PASSES = (
         "queries times keys, squared, channel by channel (ThinK)",
         "inputs",
     ),
+    Pass(
+        "criterion",
+        "loss-drop",
+        loss_drop.score,
+        "what features and outputs lose without it (OPTIN)",
+        "inputs",
+    ),
     Pass("reducer", "sum", reducers.total, "sum over members"),
     Pass("reducer", "mean", reducers.mean, "mean over members"),
     Pass("reducer", "max", reducers.largest, "largest over members"),
@@ -114,6 +123,9 @@ PASSES = (
     Pass("allocation", "cfsp-sigmoid", layerwise.sigmoid, "by how much a block changes, sigmoid", "inputs"),
     Pass("allocation", "adapt-linear", layerwise.linear, "by how much a block changes, linear", "inputs"),
     Pass("allocation", "softmax", layerwise.softmax, "by how much a block changes, softmax", "inputs"),
+    Pass(
+        "allocation", "kwon-split", split.allocate, "the best split between heads and neurons (Kwon et al.)"
+    ),
     Pass(
         "allocation",
         "uniform-swap",

@@ -76,4 +76,11 @@ RECIPES = (
         "together; one choice for all inputs, values by what they add",
         ("head-dim",),
     ),
+    Recipe(
+        "optin", "loss-drop", "mean", "none", "kwon-split", "none",
+        "Khaki and Plataniotis, OPTIN, ICLR 2024", False,
+        "heads and neurons whose loss moves features and outputs least, best split between both; a bounded "
+        "number of runs, neurons in bunches",
+        HEADS_AND_FFN,
+    ),
 )  # fmt: skip
