@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis, analyse_model
 from graphprune.calibrate import Calibration, load_calibration
+from graphprune.compensate.basis import in_basis
+from graphprune.compensate.trial import with_weights
 from graphprune.dims import Keeps
 from graphprune.errors import ModelError
 from graphprune.load import load
@@ -39,6 +41,7 @@ class Wanted:
         memory: bytes of activations and statistics to hold.
         noise: what to make up, see `Recipe.noise`.
         aside: one batch in this many is kept to judge the result, where there are enough.
+        basis: a change of basis to make on them, see `Recipe.basis`.
     """
 
     calibration: Any = None
@@ -47,6 +50,7 @@ class Wanted:
     memory: int = 4 << 30
     noise: str = "auto"
     aside: int = _ASIDE
+    basis: str = ""
 
     @property
     def as_data(self) -> dict[str, Any] | None:
@@ -57,6 +61,7 @@ class Wanted:
         name = None if given is None else os.fspath(given)
         found = {"calibration": name, "samples": self.samples, "preprocessing": self.preprocessing}
         found |= {} if self.aside == _ASIDE else {"aside": self.aside}
+        found |= {"basis": self.basis} if self.basis else {}
         return found if self.noise == "auto" else {**found, "noise": self.noise}
 
     @property
@@ -82,6 +87,7 @@ class Inputs:
         statistics: of the activations.
         judges: batches that are used for nothing but to measure the result, where there are enough.
         judged_on: what those are, in words.
+        notes: what the user should know about how the model was made ready.
     """
 
     calibration: Calibration
@@ -91,6 +97,7 @@ class Inputs:
     statistics: Statistics
     judges: tuple[Mapping[str, NDArray[Any]], ...]
     judged_on: str
+    notes: tuple[str, ...] = ()
 
     @property
     def judges_made_up(self) -> bool:
@@ -181,7 +188,21 @@ def prepare_inputs(
         raise ModelError(
             f"the model does not run on the calibration inputs ({calibration.source}): {error}"
         ) from None
-    return Inputs(calibration, opened, ready, names, statistics, judges, judged_on)
+    found = Inputs(calibration, opened, ready, names, statistics, judges, judged_on)
+    return _in_basis(found, wanted, seed) if wanted.basis else found
+
+
+def _in_basis(inputs: Inputs, wanted: Wanted, seed: int) -> Inputs:
+    """The same with the weights of another basis, and statistics of what flows then."""
+    with single_threaded():
+        weights, note = in_basis(inputs.statistics, wanted.basis, seed)
+    if note:
+        return replace(inputs, notes=(note,))
+    before = inputs.analysis
+    model = with_weights(inputs.model, weights)
+    analysis = replace(analyse_model(model, before.recording), opened=before.opened, spared=before.spared)
+    statistics = Statistics(model, analysis, inputs.statistics.batches, budget=wanted.memory, seed=seed)
+    return replace(inputs, model=model, analysis=analysis, statistics=statistics)
 
 
 def labelled_inputs(what: Any, calibration: Any, preprocessing: str = "") -> tuple[Mapping[str, Any], ...]:

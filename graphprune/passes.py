@@ -9,6 +9,7 @@ for how to write one.
     normaliser    scores -> scores that can be compared between groups
     allocation    scores and a share to remove -> how many slots every group keeps
     compensation  kept slots -> new values for the weights that remain
+    basis         the model -> other weights for the same function, before anything is scored
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from graphprune.errors import UsageError
 from graphprune.statistics import Statistics
 
 Floats = NDArray[np.float64]
-Kind = Literal["criterion", "reducer", "normaliser", "allocation", "compensation"]
+Kind = Literal["criterion", "reducer", "normaliser", "allocation", "compensation", "basis"]
 
 Scores = Mapping[int, Floats]
 """For every group (by atom id) a score for each slot, shape `(*outer sizes, size)`; higher is kept."""
@@ -224,6 +225,8 @@ Allocation = Callable[[AllocationProblem, float], dict[int, int]]
 Settle = Callable[[Settling], Keeps]
 """The slots that stay, of the groups that lose any; counts may change within the budget."""
 Compensation = Callable[[CompensationProblem], Repair]
+Basis = Callable[[ScoringProblem], Mapping[str, NDArray[Any]]]
+"""New values of initializers, at their shapes, with which the model computes what it did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +264,7 @@ class Recipe:
         structures: kinds of groups it cuts; None for all exact ones.
         noise: kind of inputs to make up where none are given: "auto", "normal", "uniform" or "images"; with
             "only:" before it, made-up inputs are used even where others are given, which then only judge.
+        basis: name of a change of basis that is made first, or "".
     """
 
     name: str
@@ -274,11 +278,14 @@ class Recipe:
     summary: str
     structures: tuple[str, ...] | None = None
     noise: str = "auto"
+    basis: str = ""
 
     @property
     def parts(self) -> tuple[tuple[Kind, str], ...]:
         """Its passes by kind."""
+        first: tuple[tuple[Kind, str], ...] = (("basis", self.basis),) if self.basis else ()
         return (
+            *first,
             ("criterion", self.criterion),
             ("reducer", self.reducer),
             ("normaliser", self.normaliser),

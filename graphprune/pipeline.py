@@ -268,13 +268,16 @@ class Workbench:
             plan,
             inputs=self.inputs,
             asked=options.targets,
+            warnings=[] if self.inputs is None else list(self.inputs.notes),
         )
         return _repair_and_carry_out(run, self.parts.compensation, options.seed, clock)
 
     def _settings(self, settings: Settings) -> Settings:
         if not self.parts.needs_inputs:
             return settings
-        return replace(settings, wanted=replace(settings.wanted, noise=self.parts.noise))
+        return replace(
+            settings, wanted=replace(settings.wanted, noise=self.parts.noise, basis=self.parts.basis)
+        )
 
 
 def on_bench(what: Any, options: Options, settings: Settings, use: Callable[[Workbench], Found]) -> Found:
@@ -387,7 +390,9 @@ def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:
     inputs = None
     repair = plan.repair if settings.repair and analysis.recording.method == "run" else {}
     if repair:
-        wanted = replace(settings.wanted, noise=str(repair.get("noise", "auto")))
+        wanted = replace(
+            settings.wanted, noise=str(repair.get("noise", "auto")), basis=str(repair.get("basis", ""))
+        )
         if wanted.calibration is None:
             named = {
                 k: v for k, v in repair.items() if k in ("calibration", "samples", "preprocessing", "aside")

@@ -15,7 +15,8 @@ from graphprune_passes import PASSES, RECIPES
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "recipes.md"
 KINDS = ("criterion", "reducer", "normaliser", "allocation", "compensation")
-PLURALS = {"criterion": "Criteria", "allocation": "Allocations"}
+BASIS = "basis"
+PLURALS = {"criterion": "Criteria", "basis": "Changes of basis"}
 
 
 def recipes() -> Iterator[str]:
@@ -25,7 +26,7 @@ def recipes() -> Iterator[str]:
     for recipe in RECIPES:
         needs = "made-up inputs" if recipe.noise.startswith("only:") else recipe.needs
         cuts = ", ".join(recipe.structures) if recipe.structures else "all exact"
-        parts = " | ".join(name for _, name in recipe.parts)
+        parts = " | ".join(dict(recipe.parts)[kind] for kind in KINDS)
         fidelity = "" if recipe.paper.startswith(("ours", "the baseline")) else ", adapted"
         source = recipe.paper + ("" if recipe.follows else fidelity)
         yield f"| **{recipe.name}** | {needs} | {cuts} | {parts} | {source} |"
@@ -39,8 +40,9 @@ def notes() -> Iterator[str]:
 
 def parts() -> Iterator[str]:
     """The passes of each kind."""
-    for kind in KINDS:
-        yield f"### {PLURALS.get(kind, kind.capitalize() + 's')} (`--{kind}`)"
+    for kind in (*KINDS, BASIS):
+        how = "of a recipe" if kind == BASIS else f"`--{kind}`"
+        yield f"### {PLURALS.get(kind, kind.capitalize() + 's')} ({how})"
         yield ""
         yield "| name | needs | what it does |"
         yield "|---|---|---|"

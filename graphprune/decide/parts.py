@@ -25,6 +25,7 @@ class Parts:
     Attributes:
         recipe: the recipe they are from.
         notes: where they differ from it, and why.
+        basis: a change of basis that is made first, or "".
     """
 
     recipe: str
@@ -34,6 +35,7 @@ class Parts:
     allocation: str
     compensation: str
     notes: tuple[str, ...] = ()
+    basis: str = ""
 
     @property
     def noise(self) -> str:
@@ -43,7 +45,9 @@ class Parts:
     @property
     def needs_inputs(self) -> bool:
         """Whether any of them looks at activations."""
-        return any(find_pass(kind, getattr(self, kind)).needs == "inputs" for kind in _KINDS)
+        return bool(self.basis) or any(
+            find_pass(kind, getattr(self, kind)).needs == "inputs" for kind in _KINDS
+        )
 
     def scores(self, problem: ScoringProblem) -> Scores:
         """Scores of every slot: criterion, reducer, normaliser."""

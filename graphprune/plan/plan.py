@@ -97,8 +97,9 @@ def make_plan(
     asked = {k: v for k, v in asdict(options).items() if v not in (None, (), {}, "")}
     asked["targets"] = [t.text for t in options.targets]
     repair = {}
-    if inputs is not None and decision.parts is not None and decision.parts.compensation != "none":
-        repair = {"compensation": decision.parts.compensation, "seed": options.seed, **inputs}
+    parts = decision.parts
+    if inputs is not None and parts is not None and (parts.compensation != "none" or parts.basis):
+        repair = {"compensation": parts.compensation, "seed": options.seed, **inputs}
     return Plan(
         structure or fingerprint(analysis.facts),
         groups,

@@ -18,6 +18,7 @@ from graphprune_passes.allocations import (
     uniform,
     waterfill,
 )
+from graphprune_passes.bases import values
 from graphprune_passes.compensations import batch_norm, merge
 from graphprune_passes.criteria import (
     activations,
@@ -88,6 +89,13 @@ PASSES = (
         "loss-drop",
         loss_drop.score,
         "what features and outputs lose without it (OPTIN)",
+        "inputs",
+    ),
+    Pass(
+        "criterion",
+        "modules",
+        keys.modules,
+        "leverage, for widths of heads norms of queries and keys",
         "inputs",
     ),
     Pass("reducer", "sum", reducers.total, "sum over members"),
@@ -168,6 +176,7 @@ PASSES = (
     Pass("compensation", "scale", compensations.scale, "scale the remaining columns", "inputs"),
     Pass("compensation", "refit-m-bn", compensations.refit_moment_bn, "refit-m, then bn-recal", "inputs"),
     Pass("compensation", "bn-recal", batch_norm.recalibrate, "estimate batch normalisation again", "inputs"),
+    Pass("basis", "values", values.turned, "directions of values by what they add (MoDeGPT)", "inputs"),
     # Needs no activations, but is run where inputs are prepared, as every repair is.
     Pass("compensation", "merge", merge.merge, "merge what goes into the most similar that stays", "inputs"),
 )

@@ -6,19 +6,24 @@ same channels. Source: Xu et al., "ThinK: Thinner Key Cache by Query-Driven Prun
 this for the last queries of each prompt; a static choice for all inputs is our reading. Adapted: widths of
 values, which are cut along with those of keys, score `E[v^2] ||W_v||^2` with the columns that read them.
 Where queries and keys meet inside one operator, and for groups of other kinds, squared weights count.
+
+`modules` takes the root of both factors, `sqrt(E[q^2]) sqrt(E[k^2])`, and the ridge leverage for everything
+that is no width of a head (MoDeGPT, Lin et al., ICLR 2025; UniQL, 2025). In the basis that `values` makes,
+what values add is the energy of a direction.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from graphprune.analysis import Analysis, Group
 from graphprune.passes import MemberScore, MemberScores, ScoringProblem
 from graphprune.rules.effects import Contraction
+from graphprune_passes.criteria import leverage
 from graphprune_passes.criteria.units import (
     Floats,
     Ints,
@@ -48,6 +53,18 @@ class _Meeting:
 
 def score(problem: ScoringProblem) -> MemberScores:
     """Product of the second moments of queries and keys, for each channel."""
+    return _scores(problem, lambda squares: squares)
+
+
+def modules(problem: ScoringProblem) -> MemberScores:
+    """Product of the norms of queries and keys, for each channel; leverage for all other groups."""
+    widths = tuple(g for g in problem.groups if g.kind == "head-dim")
+    others = tuple(g for g in problem.groups if g.kind != "head-dim")
+    found = {**_scores(replace(problem, groups=widths), np.sqrt)}
+    return {**found, **leverage.score(replace(problem, groups=others))}
+
+
+def _scores(problem: ScoringProblem, size: Callable[[Floats], Floats]) -> dict[int, list[MemberScore]]:
     meetings = {g.atom: list(_meetings(problem.analysis, g)) for g in problem.groups}
     names = [n for found in meetings.values() for m in found for n in m.names]
     sums: dict[tuple[str, tuple[int, ...]], Floats] = {}
@@ -63,7 +80,7 @@ def score(problem: ScoringProblem) -> MemberScores:
     for group in problem.groups:
         members = []
         for meeting in meetings[group.atom]:
-            q, k = (sums[p] / batches for p in zip(meeting.names, meeting.kept, strict=True))
+            q, k = (size(sums[p] / batches) for p in zip(meeting.names, meeting.kept, strict=True))
             product = np.broadcast_to(q * k, np.broadcast_shapes(q.shape, k.shape, meeting.units.shape))
             units = np.broadcast_to(meeting.units, product.shape)
             total = np.bincount(units[units >= 0], product[units >= 0], count_of(problem, group))

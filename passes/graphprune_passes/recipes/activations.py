@@ -53,15 +53,17 @@ RECIPES = (
         HEADS_AND_FFN,
     ),
     Recipe(
-        "uniql", "leverage", "consumers", "none", "softmax", "none",
+        "uniql", "modules", "consumers", "none", "softmax", "none",
         "UniQL, 2025", False,
-        "neurons that others can tell, by leverage; blocks that change little lose more; neurons part only",
-        ("neurons",),
+        "neurons that others can tell, by leverage, channels of small queries and keys, values in a basis of "
+        "their own; blocks that change little lose more; one width instead of a sorted model",
+        ("neurons", "head-dim"), basis="values",
     ),
     Recipe(
-        "modegpt", "leverage", "consumers", "none", "softmax", "refit-m",
+        "modegpt", "modules", "consumers", "none", "softmax", "refit-m",
         "Lin et al., MoDeGPT, ICLR 2025", False,
-        "as uniql, and readers are refitted (Nystrom); neurons part only", ("neurons",),
+        "as uniql, and readers are refitted (Nystrom), those of values too; shares without a clamp",
+        ("neurons", "head-dim"), basis="values",
     ),
     Recipe(
         "shrp-static", "usage", "consumers", "none", "uniform", "bias",
