@@ -3,6 +3,7 @@
     python tools/accuracy.py                                  bundled models -> docs/accuracy/bundled.json
     python tools/accuracy.py --models vit,bilstm --macs 0.5 --methods auto,l1 --seeds 0,1,2
     python tools/accuracy.py --tasks FOLDER --files OUT       other models -> docs/accuracy/deployed.json
+    python tools/accuracy.py --heldout FOLDER                 tools/heldout's -> docs/accuracy/heldout.json
     python tools/accuracy_page.py                             the tables and plots of docs/accuracy.md
 
 Every figure is written as it comes; what has one is skipped, so a run can be stopped and gone on with.
@@ -53,6 +54,7 @@ class Subject:
         score: of the model in a file.
         beside: files that the score reads beside the model.
         pins: free dimensions of the inputs that are fixed first.
+        network: makes the torch network, for pruners of modules; None if there is none.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Subject:
     score: Callable[[Path], float]
     beside: tuple[Path, ...] = ()
     pins: Mapping[str, int] = field(default_factory=dict)
+    network: Callable[[], Any] | None = None
 
 
 def of_bundled(names: Sequence[str]) -> Iterator[Subject]:
@@ -77,6 +80,33 @@ def of_bundled(names: Sequence[str]) -> Iterator[Subject]:
             dense["value"],
             lambda path=path: bundled.calibration(path),
             lambda file: float(bundled.evaluate(file)["value"]),
+            network=lambda name=name, path=path: _bundled_network(name, path),
+        )
+
+
+def _bundled_network(name: str, path: Path) -> Any:
+    from accuracy_networks import network
+
+    return network(name, path)
+
+
+def of_heldout(folder: Path, names: Sequence[str]) -> Iterator[Subject]:
+    """The networks that tools/heldout/make.py has trained."""
+    sys.path.insert(0, str(ROOT / "tools" / "heldout"))
+    subjects, tasks = (importlib.import_module(name) for name in ("subjects", "tasks"))
+    for name in names or subjects.SUBJECTS:
+        path, task = folder / f"{name}.onnx", subjects.SUBJECTS[name].task
+        if not path.exists():
+            print(f"{name}: not made yet", flush=True)
+            continue
+        yield Subject(
+            name,
+            path,
+            tasks.TASKS[task].metric,
+            round(tasks.evaluate(path, task), 4),
+            lambda task=task: tasks.part(task, "calibration").inputs,
+            lambda file, task=task: float(tasks.evaluate(file, task)),
+            network=lambda name=name, path=path: importlib.import_module("rival").network(name, path),
         )
 
 
@@ -196,7 +226,7 @@ def measure(
             shutil.copy(file, folder)
         path, out = pinned(subject.path, subject.pins, Path(folder)), Path(folder) / "pruned.onnx"
         for method, share, seed in todo:
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             record: dict[str, Any] = {}
             family = method if method in RIVALS else "ours"
             try:
@@ -204,9 +234,9 @@ def measure(
                     pruners[family] = _pruner(family, subject, path, calibration)
                 record["macs"] = round(pruners[family].prune(method, share, seed, out), 4)
                 record["seconds"] = round(time.perf_counter() - start, 1)
+                record["processor_seconds"] = round(time.process_time() - busy, 1)
                 record["value"] = round(subject.score(out), 4)
-                if note := getattr(pruners[family], "note", ""):
-                    record["note"] = note
+                record |= pruners[family].told
             except (GraphPruneError, NotPossibleError) as error:
                 record["why"] = f"{type(error).__name__}: {error}"
             records[key_of(method, share, seed)] = record
@@ -224,7 +254,7 @@ def _pruner(family: str, subject: Subject, path: Path, calibration: Any) -> Any:
         return Ours(path, calibration)
     from accuracy_rivals import make_rival
 
-    return make_rival(family, subject.name, path, subject.score)
+    return make_rival(family, subject.network, path, subject.score)
 
 
 def main() -> None:
@@ -236,6 +266,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0", help="numbers, by comma")
     parser.add_argument("--tasks", type=Path, help="a folder of scripts that measure models")
     parser.add_argument("--files", type=Path, help="where their models are")
+    parser.add_argument("--heldout", type=Path, help="where tools/heldout/make.py has put its networks")
     parser.add_argument("--feeds", type=Path, help="a folder of pickled calibration inputs, for --tasks")
     parser.add_argument("--pin", default="", help="NAME=SIZE of free dimensions to fix first, for --tasks")
     parser.add_argument("--more", type=int, default=128, help="samples for calibration, for --tasks")
@@ -243,10 +274,13 @@ def main() -> None:
     args = parser.parse_args()
     names = [n for n in args.models.split(",") if n]
     methods = list(ABLATIONS) if args.methods == "ablations" else args.methods.split(",")
-    figures = Figures(args.json or FIGURES / ("deployed.json" if args.tasks else "bundled.json"))
+    kind = "deployed" if args.tasks else "heldout" if args.heldout else "bundled"
+    figures = Figures(args.json or FIGURES / f"{kind}.json")
     pins = {name: int(size) for name, _, size in (p.partition("=") for p in args.pin.split(",") if p)}
     if args.tasks:
         subjects = of_tasks(args.tasks, args.files, names, args.more, args.feeds, pins)
+    elif args.heldout:
+        subjects = of_heldout(args.heldout, names)
     else:
         subjects = of_bundled(names)
     for subject in subjects:

@@ -15,7 +15,7 @@ import numpy as np
 
 from graphprune.decide import Options, parse_targets
 from graphprune.inputs import Wanted
-from graphprune.pipeline import Settings, Workbench, on_bench
+from graphprune.pipeline import Run, Settings, Workbench, on_bench
 
 L1 = {"criterion": "l1", "reducer": "first", "normaliser": "mean"}
 L2 = {"criterion": "l2-group", "normaliser": "mean"}
@@ -34,6 +34,10 @@ OURS: Mapping[str, Mapping[str, Any]] = {
     "auto without data": AUTO,
 }
 RIVALS = ("Torch-Pruning", "onnxsim")
+# Measured by name only.
+OTHERS: Mapping[str, Mapping[str, Any]] = {
+    name: {"recipe": name} for name in ("gp-best", "gp-free", "obspa-id", "flap", "ziplm")
+}
 # The default with one part replaced.
 ABLATIONS: Mapping[str, Mapping[str, str]] = {
     f"{kind}: {name}": {**AUTO, kind: name}
@@ -64,6 +68,8 @@ class Ours:
         self._path, self._calibration = path, calibration
         self._key: object = None
         self._bench: Workbench | None = None
+        self._own = ""
+        self.told: dict[str, Any] = {}
 
     def prune(self, method: str, share: float, seed: int, out: Path) -> float:
         """Write the pruned model; gives the share of multiply-adds that is left.
@@ -71,7 +77,7 @@ class Ours:
         Raises:
             GraphPruneError: the budget cannot be reached, among others.
         """
-        asked = {**OURS, **ABLATIONS}[method]
+        asked = {**OURS, **ABLATIONS, **OTHERS}[method]
         options = Options(
             ratio=None, targets=parse_targets([f"macs={share}"]), min_keep=_MIN_KEEP, seed=seed, **asked
         )
@@ -79,18 +85,34 @@ class Ours:
         settings = Settings(out, force=True, benchmark=False, wanted=Wanted(data))
         bench = self._bench_for(options, settings, data is not None)
         run = bench.prune(options, settings)
+        self.told = told(run)
         return run.decision.after.macs / run.decision.before.macs
 
     def _bench_for(self, options: Options, settings: Settings, data: bool) -> Workbench:
-        repaired = options.recipe == "auto" or bool(options.compensation)
+        repaired = bool(options.recipe or options.compensation)
         scored = (options.criterion, options.reducer, options.normaliser, options.allocation)
         key = (options.recipe, *scored, options.structures, repaired, data, options.seed)
         if self._bench is None or key != self._key:
-            prepared = dataclasses.replace(options, compensation=options.compensation.replace("none", ""))
+            prepared = dataclasses.replace(
+                options, compensation="" if options.recipe else options.compensation
+            )
             self._bench, self._key = on_bench(self._path, prepared, settings, lambda bench: bench), key
-        compensation = options.compensation or ("refit-blocks" if options.recipe == "auto" else "none")
+            self._own = self._bench.parts.compensation
+        compensation = options.compensation or self._own
         self._bench.parts = dataclasses.replace(self._bench.parts, compensation=compensation)
         return self._bench
+
+
+def told(run: Run) -> dict[str, Any]:
+    """What a run says of its result without labels: what `--dry-run` would say, and its warnings."""
+    found: dict[str, Any] = {}
+    if run.fidelity:
+        worst = min(run.fidelity, key=lambda f: f.cosine if f.top1 is None else f.top1)
+        found["agreement"] = round(worst.cosine if worst.top1 is None else worst.top1, 4)
+        found["relative_error"] = round(worst.relative_error, 4)
+    if run.warnings:
+        found["warnings"] = list(run.warnings)
+    return found
 
 
 def shuffled(calibration: Any, seed: int) -> Any:

@@ -43,14 +43,14 @@ class Network:
 
     Attributes:
         module: the network.
-        example: inputs of two samples.
+        example: inputs of two samples; a tuple if there are several.
         keep: modules that give the outputs, whose width is not to be cut.
         heads: number of heads of the projections of attention.
         parameters: bare parameters and the axis along which their channels lie.
     """
 
     module: nn.Module
-    example: Tensor
+    example: Tensor | tuple[Tensor, ...]
     keep: list[nn.Module]
     heads: dict[nn.Module, int] = field(default_factory=dict)
     parameters: dict[nn.Parameter, int] = field(default_factory=dict)

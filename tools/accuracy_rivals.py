@@ -12,13 +12,13 @@ from __future__ import annotations
 import copy
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import onnx
 from accuracy_methods import NotPossibleError
-from accuracy_networks import network
+from accuracy_networks import Network
 
 import graphprune
 from graphprune.analysis.cost import CostModel
@@ -32,23 +32,27 @@ class Rival(Protocol):
     """A pruner that is asked for a share of multiply-adds.
 
     Attributes:
-        note: which of its criteria was best.
+        told: what is to be known of the result: which of its criteria was best.
     """
 
-    note: str
+    told: Mapping[str, str]
 
     def prune(self, method: str, share: float, seed: int, out: Path) -> float:
         """Write the pruned model; gives the share that is left."""
         ...
 
 
-def make_rival(family: str, name: str, path: Path, score: Score) -> Rival:
+def make_rival(family: str, network: Callable[[], Network] | None, path: Path, score: Score) -> Rival:
     """The pruner of that name.
 
     Raises:
         NotPossibleError: it cannot be used with this model.
     """
-    return TorchPruning(name, path, score) if family == "Torch-Pruning" else Onnxsim(path, score)
+    if family == "onnxsim":
+        return Onnxsim(path, score)
+    if network is None:
+        raise NotPossibleError("there is no torch network for this file")
+    return TorchPruning(network(), path, score)
 
 
 def macs_of(what: Any) -> int:
@@ -80,7 +84,7 @@ class _Best:
     """Tries every variant and keeps the best file."""
 
     def __init__(self, path: Path, score: Score) -> None:
-        self.note = ""
+        self.told: dict[str, str] = {}
         self._score, self._dense = score, macs_of(path)
 
     def prune(self, method: str, share: float, seed: int, out: Path) -> float:
@@ -103,7 +107,7 @@ class _Best:
         if best is None:
             raise NotPossibleError(failed)
         out.write_bytes(best[3])
-        self.note = best[2]
+        self.told = {"note": best[2]}
         return best[1]
 
     def _variants(self) -> Iterator[str]:
@@ -126,9 +130,9 @@ class TorchPruning(_Best):
     attention are named.
     """
 
-    def __init__(self, name: str, path: Path, score: Score) -> None:
+    def __init__(self, network: Network, path: Path, score: Score) -> None:
         super().__init__(path, score)
-        self._network = network(name, path)
+        self._network = network
         self._given = onnx.load(path)
         self._counts: dict[tuple[str, float], float] = {}
 
@@ -189,25 +193,23 @@ class TorchPruning(_Best):
     def _export(self, module: Any, out: Path) -> None:
         import torch
 
-        (given,) = [
-            i
-            for i in self._given.graph.input
-            if i.name not in {t.name for t in self._given.graph.initializer}
-        ]
+        stored = {t.name for t in self._given.graph.initializer}
+        given = [i for i in self._given.graph.input if i.name not in stored]
         result = self._given.graph.output[0]
         axes = {
             v.name: {k: d.dim_param for k, d in enumerate(v.type.tensor_type.shape.dim) if d.dim_param}
-            for v in (given, result)
+            for v in (*given, result)
         }
+        example = self._network.example
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 module.eval(),
-                (self._network.example,),
+                example if isinstance(example, tuple) else (example,),
                 str(out),
                 dynamo=False,
                 opset_version=18,
-                input_names=[given.name],
+                input_names=[i.name for i in given],
                 output_names=[result.name],
                 dynamic_axes=axes,
             )
