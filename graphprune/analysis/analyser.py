@@ -20,6 +20,7 @@ from graphprune.analysis.kinds import kinds_of
 from graphprune.analysis.pause import uncollected
 from graphprune.analysis.pointers import Pointers
 from graphprune.analysis.private import Summing, outer_atoms
+from graphprune.analysis.steady import Steady
 from graphprune.analysis.vocabulary import restored_outputs
 from graphprune.analysis.weights import Weight, read_weights
 from graphprune.dims import Atom, Const, Dim, Product, Solver, Sum, Take, atoms_in, atoms_of
@@ -99,6 +100,7 @@ class Analysis:
     opened: frozenset[str] = (
         frozenset()
     )  # weights that are not in the original, see graphprune.statistics.biases
+    steady: frozenset[str] = frozenset()  # computed sizes known to be static though one run tells nothing
     spared: int = 0  # multiply-adds of the original for rows that nobody reads
 
     @cached_property
@@ -175,6 +177,7 @@ class _Analyser:
         self.effects: list[Effect] = []
         self.barriers: dict[str, str] = {}
         self.pointers = Pointers(self.solver, facts.inputs)
+        self.steady = None if recording.certain else Steady(facts, recording, self.solver)
         self.read = {*facts.outputs, *(n for x in facts.all_nodes for n in (*x.inputs, *x.captured))}
         self.read.update(n for x in facts.all_nodes for body in x.bodies for n in body.outputs)
 
@@ -185,7 +188,8 @@ class _Analyser:
             if (shape := self.recording.shapes.get(name)) is not None:
                 self.dims[name] = tuple(Const(s, why) for s in shape)
         for name, tensor in self.facts.weights.items():
-            self.dims[name] = tuple(self.solver.fresh(int(s)) for s in tensor.shape.numpy())
+            self.dims[name] = dims = tuple(self.solver.fresh(int(s)) for s in tensor.shape.numpy())
+            self.solver.stored.update(*(d.atoms for d in dims))
         for node in self.facts.nodes:
             self._relate(node)
         restored = list(restored_outputs(self.facts, self.dims, self.effects, self.solver))
@@ -199,9 +203,10 @@ class _Analyser:
         for where, reason in self.barriers.items():
             _log.debug('barrier "%s": %s', where, reason)
         resolved = {n: tuple(self.solver.resolve(d) for d in dims) for n, dims in self.dims.items()}
-        return _read_off(
+        found = _read_off(
             self.facts, self.recording, self.solver, resolved, tuple(self.effects), self.barriers
         )
+        return found if self.steady is None else replace(found, steady=self.steady.names)
 
     # -- one node -----------------------------------------------------------------------------
 
@@ -230,6 +235,8 @@ class _Analyser:
         for name, dims in zip(node.outputs, context.outputs, strict=True):
             if name and dims is not None:
                 self.dims[name] = dims
+        if self.steady is not None:
+            self.steady.follow(node, self.dims)
 
     # -- bodies -------------------------------------------------------------------------------
 
@@ -356,15 +363,18 @@ class _Analyser:
         if (value := self.facts.small_value(name)) is not None:
             return value
         first, second = self.recording.values.get(name), self.recording.values_second.get(name)
-        if not self.recording.certain and name not in self.facts.constant:
+        if not (self.recording.certain or name in self.facts.constant or self._is_steady(name)):
             return None
         if first is None or second is None or not np.array_equal(first, second):
             return None
         return np.asarray(first)
 
+    def _is_steady(self, name: str) -> bool:
+        return self.steady is not None and self.steady.holds(name)
+
     def _recorded(self, name: str) -> tuple[NDArray[np.generic], ...]:
         """What a tensor that follows from weights and shapes alone held in both runs."""
-        if name not in self.facts.shaped or not self.recording.certain:
+        if name not in self.facts.shaped or not (self.recording.certain or self._is_steady(name)):
             return ()
         runs = (self.recording.values.get(name), self.recording.values_second.get(name))
         return () if runs[0] is None or runs[1] is None else (np.asarray(runs[0]), np.asarray(runs[1]))

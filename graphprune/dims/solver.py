@@ -24,6 +24,7 @@ class Solver:
 
     Attributes:
         frozen: a reason for each atom no slot of which may be removed.
+        stored: atoms that are the whole of an axis that a model stores, so that their size never changes.
         jumbled: frozen atoms whose slots meet other slots than their own, so that nothing beside them may
             keep other indices for each of them.
     """
@@ -33,6 +34,7 @@ class Solver:
         self._bound: dict[int, Dim] = {}
         self._atoms: dict[int, Atom] = {}
         self.frozen: dict[int, str] = {}
+        self.stored: set[int] = set()
         self.jumbled: set[int] = set()
 
     # -- making -------------------------------------------------------------------------------
@@ -112,6 +114,8 @@ class Solver:
         if atom.id in self._bound:  # refined since the caller looked: a binding is never replaced
             self.unify(atom, to)
             return
+        if isinstance(to, Atom) and atom.id in self.stored:
+            self.stored.add(to.id)
         reason = self.frozen.pop(atom.id, None)
         self._bound[atom.id] = to
         if reason is not None:

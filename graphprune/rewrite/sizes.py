@@ -69,7 +69,7 @@ def _known(analysis: Analysis, value: ir.Value) -> NDArray[np.generic] | None:
 
 def _static(analysis: Analysis, name: str) -> bool:
     """True if the tensor holds the same at every size of the inputs."""
-    if name in analysis.facts.weights:
+    if name in analysis.facts.weights or name in analysis.steady:
         return True
     if not analysis.recording.certain:
         return False

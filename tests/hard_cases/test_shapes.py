@@ -113,3 +113,34 @@ def test_a_resize_to_a_size_computed_from_the_input_keeps_space_free() -> None:
     assert_exact(outcome)
     for shape in ((1, 3, 5, 9), (4, 3, 8, 8)):
         assert error_at(outcome, x=normal(*shape)) < 1e-5
+
+
+_BAKED = """net (float[n, t, 4] x) => (float[N, T, V] y)
+    <float[4, 24] A, float[1, 12, 1] P, float[12, 5] B, int64 i1 = {{1}}, int64 i2 = {{2}}, int64[1] zero = {{0}}, int64[1] axis = {{2}},
+     int64 one = {{1}}, int64 two = {{2}}, int64[1] o = {{1}}>
+    {{ q = MatMul(x, A)  h = Add(q, P)  s = Shape(h)  w = Gather(s, i2)  sx = Shape(x)  l = Gather(sx, i1)
+       p = Add(w, one)  m = Div(p, two)  {end}
+       a = Slice(h, zero, e, axis, o)  r = Relu(a)  y = MatMul(r, B) }}"""
+
+
+def test_half_of_a_width_is_known_though_the_length_is_written_down() -> None:
+    """The table of positions accepts one length only: nothing is known to be static by comparing runs."""
+    outcome = prune_at_random(build(_BAKED.format(end="e = Unsqueeze(m, zero)")))
+    assert outcome.analysis.recording.note == "recorded at one size of t"
+    assert outcome.size("B", 0) == 6
+    assert_exact(outcome)
+
+
+def test_a_place_that_follows_the_length_is_not_taken_for_static() -> None:
+    outcome = prune_at_random(build(_BAKED.format(end="e = Unsqueeze(l, zero)")))
+    assert outcome.analysis.recording.note == "recorded at one size of t"
+    assert "computed at run time by Slice" in outcome.reason("A[1]")
+
+
+def test_some_sizes_of_a_shape_are_static_and_others_not() -> None:
+    """A Concat of a length and a width: the width can be read off, the length cannot."""
+    end = "z = Unsqueeze(m, zero)  k = Unsqueeze(l, zero)  c = Concat <axis = 0> (k, z)  e = Slice(c, o, b2, zero)"
+    text = _BAKED.replace("int64 one", "int64[1] b2 = {{2}}, int64 one").format(end=end)
+    outcome = prune_at_random(build(text))
+    assert outcome.size("B", 0) == 6
+    assert_exact(outcome)

@@ -43,16 +43,19 @@ COLUMNS = (
     ("onnxsim", "---:"),
 )
 PACKAGES = Path(__file__).with_name("packages.json")
+RIVALS = ("torch-pruning", "onnxsim")
 WORTH = 0.05  # a prune that removes less is none
 
 
-def page(records: Mapping[str, Record], rivals: Mapping[str, Record]) -> str:
+def page(found: Mapping[str, Record]) -> str:
     """The whole page.
 
     Args:
-        records: what run.py found out, by the name of the file.
-        rivals: what rivals.py found out, by `<rival>/<architecture or file>`.
+        found: what run.py found out, by the name of the file, and rivals.py, by
+            `<rival>/<architecture or file>`.
     """
+    rivals = {name: r for name, r in found.items() if name.split("/")[0] in RIVALS}
+    records = {name: r for name, r in found.items() if name not in rivals}
     parts = [HEAD, _summary(list(records.values())), _collections(records)]
     if rivals:
         parts.append(_rivals(records, rivals))
@@ -70,7 +73,7 @@ def _summary(records: Sequence[Record]) -> str:
     anyhow = [r["reached"]["any"] for r in records if "reached" in r]
     times = sorted(r["analyse_s"] * 1000 for r in records if r.get("analyse_s"))
     equal = [r for r in records if r["status"] == "equal"]
-    seen = sum(r["equivalence"]["change"] > 1e-3 for r in equal)
+    seen = sum(r.get("change", 0.0) > 1e-3 for r in equal)
     lines = [
         "## Summary\n",
         f"- {len(records)} files; {len(records) - count['failed']} run to an end, {count['equal']} of them "
@@ -148,7 +151,7 @@ def _rivals(records: Mapping[str, Record], rivals: Mapping[str, Record]) -> str:
         "| tool | given | works | useful | parameters removed where it works (median) | graphprune: useful |",
         "|---|---:|---:|---:|---:|---:|",
     ]
-    for index, rival in enumerate(("torch-pruning", "onnxsim")):
+    for index, rival in enumerate(RIVALS):
         by_key: dict[str, Record] = {}
         for name, record in records.items():
             by_key.setdefault(_rival_keys(name)[index], record)
@@ -201,10 +204,9 @@ def _failures(records: Mapping[str, Record]) -> str:
 
 
 def _reason(record: Record) -> str:
-    equivalence = record.get("equivalence", {})
-    if record["status"] == "different" and not equivalence.get("note"):
-        return f"output `{equivalence['output']}` differs by {equivalence['error']:.2g}"
-    return str(equivalence.get("note") or record.get("error") or "")
+    if record["status"] == "different" and not record.get("note"):
+        return f"output `{record['output']}` differs by {record['error']:.2g}"
+    return str(record.get("note") or record.get("why") or "")
 
 
 def _cell(text: str) -> str:
@@ -216,9 +218,9 @@ def _why_not_cut(records: Sequence[Record]) -> str:
     files: Counter[str] = Counter()
     groups: Counter[str] = Counter()
     for record in records:
-        for row in record.get("not_cut", ()):
-            files[row["reason"]] += 1
-            groups[row["reason"]] += row["groups"]
+        for reason, count in record.get("not_cut", {}).items():
+            files[reason] += 1
+            groups[reason] += count
     lines = ["## Why dimensions are not cut\n", "| reason | files | dimensions |", "|---|---:|---:|"]
     lines += [f"| {_cell(reason)} | {n} | {groups[reason]} |" for reason, n in files.most_common(40)]
     return "\n".join(lines) + "\n"
@@ -235,7 +237,6 @@ def _table(records: Mapping[str, Record], rivals: Mapping[str, Record]) -> str:
 
 def _row(name: str, r: Record) -> list[str]:
     share = r.get("reached")
-    check = r.get("equivalence", {})
     return [
         name,
         _whole(r.get("nodes")),
@@ -244,8 +245,8 @@ def _row(name: str, r: Record) -> list[str]:
         _percent(r.get("params_removed")),
         _percent(r.get("macs_removed")),
         r["status"],
-        f"{check['error']:.1e}" if check.get("error") else "–",
-        f"{check['change']:.2g}" if check.get("change") else "–",
+        f"{r['error']:.1e}" if r.get("error") else "–",
+        f"{r['change']:.2g}" if r.get("change") else "–",
         f"{r['analyse_s'] * 1000:.0f} ms" if r.get("analyse_s") else "–",
         f"{r['seconds']:.1f} s",
     ]

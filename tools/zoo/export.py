@@ -11,9 +11,6 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,9 +22,10 @@ from typing import Any
 
 from architectures import architectures
 from case import Architecture
+from children import ChildError, Children
 from ops_count import table
+from worker import export
 
-HERE = Path(__file__).parent
 EXPORTERS = ("torchscript", "dynamo")
 
 
@@ -71,11 +69,11 @@ def main() -> None:
     """Run the exports that the command line asks for."""
     settings = _settings()
     settings.out.mkdir(parents=True, exist_ok=True)
-    index = Index(settings)
+    index, children = Index(settings), Children(["imported", "worker", "onnx"])
     todo = list(_todo(settings, index))
     print(f"{len(todo)} exports to do", flush=True)
     with ThreadPoolExecutor(settings.jobs) as pool:
-        for job in [pool.submit(_export, settings, index, *job) for job in todo]:
+        for job in [pool.submit(_export, settings, children, index, *job) for job in todo]:
             job.result()
     good = sum(record["status"] == "ok" for record in index.records.values())
     print(f"done: {good} of {len(index.records)} files are good", flush=True)
@@ -97,7 +95,9 @@ def _settings() -> Settings:
         "--init", choices=["random", "default"], default="random", help="weights (default: random)"
     )
     parser.add_argument("--opset", type=int, help="instead of 17 for torchscript, 20 for dynamo")
-    parser.add_argument("--timeout", type=float, default=240, metavar="S", help="seconds for one export")
+    parser.add_argument(
+        "--timeout", type=float, default=240, metavar="S", help="processor seconds for one export"
+    )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="exports at the same time")
     parser.add_argument("--ops-count", type=Path, metavar="FILE", help="instead of OUT/ops_count.txt")
     parser.add_argument("--no-retry", action="store_true", help="skip what failed in an earlier run")
@@ -134,13 +134,13 @@ def _chosen(patterns: tuple[str, ...]) -> Iterator[Architecture]:
             yield rows.pop(name)
 
 
-def _export(settings: Settings, index: Index, row: Architecture, exporter: str) -> None:
+def _export(settings: Settings, children: Children, index: Index, row: Architecture, exporter: str) -> None:
     """Export one file, record it and print a line for the log."""
     started = time.perf_counter()
     file = f"{row.name}.{exporter}.onnx"
     with tempfile.TemporaryDirectory(dir=settings.out, prefix=".part-") as folder:
         partial = Path(folder) / "model.onnx"
-        record = _in_a_process(settings, row, exporter, partial)
+        record = _in_a_process(settings, children, row, exporter, partial)
         if partial.exists() and "bytes" in record:
             target = settings.out / file if record["status"] == "ok" else settings.out / "broken" / file
             target.parent.mkdir(exist_ok=True)
@@ -153,22 +153,16 @@ def _export(settings: Settings, index: Index, row: Architecture, exporter: str) 
     print(line, flush=True)
 
 
-def _in_a_process(settings: Settings, row: Architecture, exporter: str, partial: Path) -> dict[str, Any]:
-    request, result = partial.with_name("request.json"), partial.with_name("result.json")
+def _in_a_process(
+    settings: Settings, children: Children, row: Architecture, exporter: str, partial: Path
+) -> dict[str, Any]:
     wanted = {"name": row.name, "exporter": exporter, "init": settings.init, "opset": settings.opset}
-    request.write_text(json.dumps({**wanted, "file": str(partial), "result": str(result)}))
-    command = [sys.executable, str(HERE / "worker.py"), str(request)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     try:
-        done = subprocess.run(
-            command, timeout=settings.timeout_s, env=environment, capture_output=True, text=True, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return {"status": "timeout", "error": f"no result after {settings.timeout_s:.0f} s"}
-    if result.exists():
-        record: dict[str, Any] = json.loads(result.read_text())
-        return record
-    return {"status": "crashed", "error": f"exit status {done.returncode}: {done.stderr[-300:]}"}
+        return children.run(export, json.dumps({**wanted, "file": str(partial)}), settings.timeout_s)
+    except TimeoutError as error:
+        return {"status": "timeout", "error": str(error)}
+    except ChildError as error:
+        return {"status": "crashed", "error": str(error)}
 
 
 if __name__ == "__main__":

@@ -4,23 +4,22 @@ Torch-Pruning gets the torch module of every architecture and no hint: no ignore
 gets the exported files: `simplify`, then its pruning of attention heads and of channels. Both are asked for
 half; a result works if it runs and its outputs have the shapes of the original's (for Torch-Pruning, which
 cuts the last layer too, their ranks). Each is run in a process of its own, whose memory and time are limited.
-The records go to a JSON file as they come; what has a record is skipped.
+The records are kept in the repository as they come (run.py makes the page of them); what has a record is
+skipped.
 """
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
-import json
-import os
-import resource
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from children import ChildError, Children
+from records import Records
 
 RATIO = 0.5
 MEMORY_BYTES = 8 << 30
@@ -30,28 +29,26 @@ Record = dict[str, Any]
 def main() -> None:
     """Run what the command line asks for."""
     options = _options()
-    if options.worker:
-        Path(options.result).write_text(json.dumps(WORK[options.worker](options.zoo)))
-        return
-    records: dict[str, Record] = json.loads(options.json.read_text()) if options.json.exists() else {}
+    records, children = Records(options.records), Children(["imported", "prune_one"])
     for rival, what in _todo(options):
         key = f"{rival}/{Path(what).name}"
         if key not in records:
-            records[key] = _in_a_process(rival, what, options.timeout)
-            options.json.write_text(json.dumps(records, indent=1))
+            records.add(key, _in_a_process(children, rival, what, options.timeout))
             print(key, records[key], flush=True)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("zoo", metavar="ZOO", help="folder that export.py wrote")
-    parser.add_argument("--json", type=Path, default=Path("rivals.json"), metavar="FILE", help="the records")
+    parser.add_argument(
+        "--records", type=Path, default=Path("docs/coverage"), metavar="DIR", help="kept records"
+    )
     parser.add_argument("--only", default="*", metavar="PATTERN", help="architectures, e.g. 'tv_*'")
     parser.add_argument("--rival", choices=[*WORK, "both"], default="both")
     parser.add_argument("--exporter", choices=["torchscript", "dynamo", "both"], default="both")
-    parser.add_argument("--timeout", type=float, default=120, metavar="S", help="seconds for one run")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--result", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--timeout", type=float, default=120, metavar="S", help="processor seconds for one run"
+    )
     return parser.parse_args()
 
 
@@ -70,26 +67,13 @@ def _todo(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
             yield "onnxsim", str(path)
 
 
-def _in_a_process(rival: str, what: str, timeout_s: float) -> Record:
-    with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "record.json"
-        command = [sys.executable, "-W", "ignore", __file__, what, "--worker", rival, "--result", str(result)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": folder}
-        try:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=timeout_s,
-                env=environment,
-                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES)),
-            )
-        except subprocess.TimeoutExpired:
-            return {"status": "not finished", "why": f"not finished after {timeout_s:g} s"}
-        if result.exists():
-            return {"version": version(rival), **json.loads(result.read_text())}
-        return {"status": "fails", "why": f"ends with code {done.returncode}"}
+def _in_a_process(children: Children, rival: str, what: str, timeout_s: float) -> Record:
+    try:
+        return {"version": version(rival), **children.run(WORK[rival], what, timeout_s, MEMORY_BYTES)}
+    except TimeoutError as error:
+        return {"status": "not finished", "why": str(error)}
+    except ChildError as error:
+        return {"status": "fails", "why": str(error).split(":")[0]}
 
 
 # -- the rivals ---------------------------------------------------------------------------------

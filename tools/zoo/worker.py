@@ -1,14 +1,11 @@
 """Exports one architecture with one exporter and checks the file; run by export.py in a process of its own.
 
-Usage: worker.py REQUEST.json, where the request has the keys name, exporter, init, opset, file and result.
-The result file gets a JSON record of what happened; the process may also die, which the caller records.
+A request is JSON with the keys name, exporter, init, opset and file.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import sys
 import time
 import traceback
 import warnings
@@ -19,18 +16,16 @@ DEFAULT_OPSET = {"torchscript": 17, "dynamo": 20}
 ERROR_CHARS = 600
 
 
-def main(request_path: str) -> None:
-    """Export as the request says and write its result file."""
+def export(asked: str) -> dict[str, Any]:
+    """Export as the request says and return the record of it."""
     warnings.filterwarnings("ignore")
-    request = json.loads(Path(request_path).read_text())
     started = time.perf_counter()
     record: dict[str, Any] = {"status": "build-failed"}
     try:
-        _run(request, record)
+        _run(json.loads(asked), record)
     except Exception as error:
         record["error"] = _describe(error)
-    record["seconds"] = round(time.perf_counter() - started, 1)
-    Path(request["result"]).write_text(json.dumps(record))
+    return {**record, "seconds": round(time.perf_counter() - started, 1)}
 
 
 def _run(request: dict[str, Any], record: dict[str, Any]) -> None:
@@ -97,8 +92,3 @@ def _describe(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" [{Path(frames[-1].filename).name}:{frames[-1].lineno}]" if frames else ""
     return f"{type(error).__name__}: {str(error).strip()[:ERROR_CHARS]}{where}"
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main(sys.argv[1])
