@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from graphprune.analysis import Analysis
 from graphprune.compensate.solve import refit
 from graphprune.dims import Keeps
 from graphprune.rewrite.masking import kept_elements, masked_weights
-from graphprune.runtime.session import Session, open_session
 from graphprune.statistics import Linear, Statistics
+from graphprune.statistics.parts import Parts
 
 Array = NDArray[Any]
 Outputs = Sequence[Mapping[str, Array]]
@@ -69,14 +70,62 @@ def with_weights(model: ir.Model, weights: Mapping[str, Array]) -> ir.Model:
     return copy
 
 
-def outputs_of(model: ir.Model, batches: Sequence[Mapping[str, Array]]) -> Outputs:
-    """Outputs for each batch."""
-    with open_session(model) as session:
-        return _run(session, batches)
+class Trials:
+    """Runs a network again and again, each time with other values for some weights.
 
+    Only what lies behind the first changed weight is run, from activations of the original that are carried
+    along; so trials come in the order of their first changed weight, or cost a new start.
 
-def _run(session: Session, batches: Sequence[Mapping[str, Array]]) -> Outputs:
-    return [session.run(feeds) for feeds in batches]
+    Attributes:
+        before: outputs of the original for each batch.
+    """
+
+    def __init__(self, model: ir.Model, analysis: Analysis, batches: Sequence[Mapping[str, Array]]) -> None:
+        """Run the original on all batches."""
+        self._parts, self._batches = Parts(model, analysis), batches
+        self._at, self._states = 0, list(batches)
+        passed = [n for n in analysis.facts.outputs if n in batches[0]]
+        self.before: Outputs = [{**{n: b[n] for n in passed}, **self._rest(0, b)} for b in batches]
+
+    def place(self, weights: Collection[str]) -> int:
+        """Where the first of these weights is read: the order in which trials cost least."""
+        return self._parts.readers(weights)[0]
+
+    def after(self, weights: Mapping[str, Array]) -> Outputs:
+        """Outputs for each batch with other values for some weights."""
+        first, last = self._parts.readers(weights)
+        self._go_to(first)
+        found = []
+        with self._parts.opened(first, last, self._states[0], weights) as session:
+            for state, before in zip(self._states, self.before, strict=True):
+                alive, given = self._parts.step(session, last, state)
+                found.append({**before, **given, **self._rest(last + 1, alive)})
+        return found
+
+    def loss(self, weights: Mapping[str, Array]) -> float:
+        """How far the outputs are from the original's, see `distance`."""
+        return distance(self.before, self.after(weights))
+
+    def close(self) -> None:
+        """Close all sessions and forget the activations."""
+        self._parts.close()
+        self._states = []
+
+    def _go_to(self, part: int) -> None:
+        """Carry the activations of the original along to the beginning of a part."""
+        if part < self._at:
+            self._at, self._states = 0, list(self._batches)
+        for k in range(self._at, part):
+            self._states = [self._parts.run(k, state)[0] for state in self._states]
+        self._at = part
+
+    def _rest(self, first: int, state: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs that the parts from here on give."""
+        found: dict[str, Array] = {}
+        for k in range(first, self._parts.count):
+            state, given = self._parts.run(k, state)
+            found.update(given)
+        return found
 
 
 def distance(before: Outputs, after: Outputs) -> float:

@@ -6,6 +6,7 @@ biases.py   gives every linear operator a bias, at zero
 moments.py  streaming mean and covariance
 collect.py  moments of all operators in one pass over the calibration inputs
 stages.py   runs a model stage by stage, while its weights change
+parts.py    runs a model in a few parts, from the middle if need be
 """
 
 from graphprune.statistics.biases import drop_zero_biases, open_biases

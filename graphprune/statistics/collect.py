@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from graphprune.analysis import Analysis
 from graphprune.runtime.session import open_session
 from graphprune.statistics.linear import Linear, find_linear
 from graphprune.statistics.moments import Moments
+from graphprune.statistics.parts import Parts
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -105,22 +107,39 @@ class Statistics:
                 yield {**session.run(feeds, wanted), **{n: feeds[n] for n in fed}}
 
     def _pass(self, items: Sequence[Linear]) -> None:
-        random = np.random.default_rng(self._seed)
+        """One run over the inputs, part by part, so that only a part's activations are in memory."""
         for item in items:
             blocks = len(item.layout.matrix(np.empty(item.shape, np.int8)))
             self._found[item.node, item.weight] = [Moments() for _ in range(blocks)]
         learnt = [b for b in self.batches if not any(b is t for t in self.trials)] or self.batches
-        for found in self.tensors([u.input for i in items for u in i.uses], learnt):
-            for item in items:
-                columns = item.layout.matrix(np.empty(item.shape, np.int8)).shape[2]
-                share = -(-max(self._rows, 8 * columns) // (len(learnt) * len(item.uses)))
-                for use in item.uses:
-                    x = found[use.input]
-                    count = use.layout.count(x, use.shape)
-                    chosen = np.sort(random.choice(count, share, replace=False)) if count > share else None
-                    rows = use.layout.rows(x, use.shape, chosen)
-                    for moments, block in zip(self._found[item.node, item.weight], rows, strict=True):
-                        moments.add(block)
+        uses = [(i, u) for i in items for u in i.uses]
+        with Parts(self.model, self.analysis, {u.input for _, u in uses}) as parts:
+            for number, feeds in enumerate(learnt):
+                self._add(uses, feeds, number, len(learnt))
+                state = feeds
+                for k in range(parts.count):
+                    state, given = parts.run(k, state)
+                    self._add(uses, given, number, len(learnt))
+
+    def _add(self, uses: Sequence[tuple[Linear, Linear]], found: Feeds, number: int, batches: int) -> None:
+        """Take in those of the tensors of a batch that operators (or their twins) read.
+
+        Which rows are chosen does not depend on what else is collected, or in which order.
+        """
+        for item, use in uses:
+            if use.input not in found:
+                continue
+            x = found[use.input]
+            columns = item.layout.matrix(np.empty(item.shape, np.int8)).shape[2]
+            share = -(-max(self._rows, 8 * columns) // (batches * len(item.uses)))
+            count = use.layout.count(x, use.shape)
+            chosen = None
+            if count > share:
+                random = np.random.default_rng([self._seed, zlib.crc32(use.node.encode()), number])
+                chosen = np.sort(random.choice(count, share, replace=False))
+            rows = use.layout.rows(x, use.shape, chosen)
+            for moments, block in zip(self._found[item.node, item.weight], rows, strict=True):
+                moments.add(block)
 
 
 def _bytes(item: Linear) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 
 from graphprune.analysis import Group
@@ -52,6 +53,7 @@ class _Reader:
         units: for each size of a unit, its number and columns: `(units,)`, `(units, size)`.
         scale: variance of the operator's outputs.
         gone: columns whose units have been removed.
+        known: costs of its units, until some of them go.
     """
 
     inverse: Floats
@@ -59,9 +61,15 @@ class _Reader:
     units: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
     scale: float
     gone: NDArray[np.bool_]
+    known: Floats | None = None
 
     def costs(self, count: int) -> Floats:
         """Cost of removing each unit by itself."""
+        if self.known is None:
+            self.known = self._costs(count)
+        return self.known
+
+    def _costs(self, count: int) -> Floats:
         found = np.zeros(count)
         for numbers, columns in self.units:
             if columns.shape[1] == 1:
@@ -73,19 +81,19 @@ class _Reader:
             found[numbers] += np.einsum("uij,uji->u", np.linalg.inv(blocks), w @ w.transpose(0, 2, 1))
         return found / self.scale
 
-    def remove(self, gone: NDArray[np.int64]) -> float:
-        """Remove units, refit the rest, and return the error that this adds."""
-        chosen = [columns[np.isin(numbers, gone)].ravel() for numbers, columns in self.units]
-        columns = np.concatenate(chosen)
+    def remove(self, gone: NDArray[np.bool_]) -> float:
+        """Remove units (told for each of the group), refit the rest, and return the error that this adds."""
+        columns = np.concatenate([columns[gone[numbers]].ravel() for numbers, columns in self.units])
         if not len(columns):
             return 0.0
+        self.known = None
         block = self.inverse[np.ix_(columns, columns)]
         right = np.linalg.solve(block, self.inverse[columns])
         lost = self.weight[:, columns]
         error = float(np.einsum("ni,ij,nj->", lost, np.linalg.inv(block), lost, optimize=True))
         self.weight -= lost @ right
-        self.inverse -= self.inverse[:, columns] @ right
-        self.units = [(n[k], c[k]) for n, c in self.units for k in [~np.isin(n, gone)]]
+        _subtract_product(self.inverse, self.inverse[:, columns], right)
+        self.units = [(n[k], c[k]) for n, c in self.units for k in [~gone[n]]]
         self.gone[columns] = True
         if self.gone.mean() > 0.2:
             self._shrink()
@@ -126,9 +134,27 @@ def _readers(problem: ScoringProblem, group: Group, centred: bool) -> Iterator[_
             for size in np.unique(sizes):
                 chosen = numbers[sizes == size]
                 by_size.append((chosen, np.stack([np.flatnonzero(u == n) for n in chosen])))
-            damped = c + np.eye(len(c)) * max(DAMPING * float(np.trace(c)) / len(c), 1e-12)
-            inverse = np.asarray(np.linalg.inv(damped), np.float64)
-            yield _Reader(inverse, w.copy(), by_size, max(scale, 1e-30), np.zeros(len(c), bool))
+            yield _Reader(_inverse(c), w.copy(), by_size, max(scale, 1e-30), np.zeros(len(c), bool))
+
+
+def _inverse(covariance: Floats) -> Floats:
+    """Inverse of a damped covariance, by Cholesky where rounding allows it."""
+    damped = covariance.copy()
+    damped[np.diag_indices_from(damped)] += max(DAMPING * float(np.trace(damped)) / len(damped), 1e-12)
+    factor, failed = scipy.linalg.lapack.dpotrf(damped, lower=1)
+    if failed:
+        return np.asarray(np.linalg.inv(damped), np.float64)
+    del damped
+    half, _ = scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)
+    # The upper half is not written; rows of the transpose are contiguous.
+    for k in range(len(half)):
+        half[k, k + 1 :] = half[k + 1 :, k]
+    return np.asarray(half.T, np.float64)
+
+
+def _subtract_product(matrix: Floats, left: Floats, right: Floats) -> None:
+    """`matrix -= left @ right` without a third matrix of that size; `matrix` in rows."""
+    scipy.linalg.blas.dgemm(-1.0, right.T, left.T, 1.0, matrix.T, overwrite_c=1)
 
 
 def _eliminate(readers: list[_Reader], count: int) -> Floats:
@@ -141,7 +167,9 @@ def _eliminate(readers: list[_Reader], count: int) -> Floats:
         costs[~alive] = np.inf
         number = min(step, int(alive.sum()) - 1)
         gone = np.argpartition(costs, number - 1)[:number]
-        error = sum(r.remove(gone) for r in readers)
+        going = np.zeros(count, bool)
+        going[gone] = True
+        error = sum(r.remove(going) for r in readers)
         share = costs[gone] + 1e-30
         parts = np.maximum(error * share / share.sum(), worst)
         scores[gone] = parts

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.analysis import CostModel
-from graphprune.compensate.trial import distance, one_shot, outputs_of, with_weights
+from graphprune.analysis import CostModel, Group
+from graphprune.compensate.trial import Trials, one_shot
 from graphprune.dims import Slots
 from graphprune.passes import Scores, ScoringProblem
 from graphprune.statistics import unit_columns
+
+Floats = NDArray[np.float64]
 
 LEVELS = (0.25, 0.6)  # shares of a group that are removed for a trial
 SAMPLES = (8, 64)  # for a trial, as many as the work allows
@@ -28,24 +30,34 @@ WORK = 3e12  # multiply-adds of all trials
 def normalise(problem: ScoringProblem, scores: Scores) -> Scores:
     """Scores whose sums are shares of the variance of the outputs."""
     statistics = problem.statistics
-    batches = _few(problem)
-    before = outputs_of(statistics.model, batches)
+    trials = Trials(statistics.model, problem.analysis, _few(problem))
+    places = {g.atom: trials.place(_touched(problem, g)) for g in problem.groups}
     found = {}
-    for group in problem.groups:
-        mine = scores[group.atom]
-        order = np.argsort(mine, axis=-1, kind="stable")
-        lowest = np.sort(mine, axis=-1).reshape(-1, group.size).sum(axis=0)
-        trace = np.concatenate([[0.0], np.cumsum(lowest)])
-        readers = [i for i in statistics.linear if unit_columns(i, problem.analysis, group) is not None]
-        points = [(0.0, 0.0)]
-        for level in LEVELS:
-            gone = min(group.size - 1, max(1, round(group.size * level)))
-            kept = Slots(np.sort(order[..., gone:], axis=-1).astype(np.int64), group.outer)
-            weights = one_shot(statistics, {group.atom: kept}, readers)
-            after = outputs_of(with_weights(statistics.model, weights), batches)
-            points.append((float(trace[gone]), max(points[-1][1], distance(before, after))))
-        found[group.atom] = _stretched(mine, trace, points)
-    return found
+    for group in sorted(problem.groups, key=lambda g: places[g.atom]):
+        found[group.atom] = _measured(problem, group, scores[group.atom], trials)
+    trials.close()
+    return {g.atom: found[g.atom] for g in problem.groups}
+
+
+def _touched(problem: ScoringProblem, group: Group) -> set[str]:
+    """The weights that a cut of a group changes first: those that it runs through."""
+    return {m.weight for m in group.members}
+
+
+def _measured(problem: ScoringProblem, group: Group, mine: Floats, trials: Trials) -> Floats:
+    """Scores of one group, stretched to what two cuts of it cost."""
+    statistics = problem.statistics
+    order = np.argsort(mine, axis=-1, kind="stable")
+    lowest = np.sort(mine, axis=-1).reshape(-1, group.size).sum(axis=0)
+    trace = np.concatenate([[0.0], np.cumsum(lowest)])
+    readers = [i for i in statistics.linear if unit_columns(i, problem.analysis, group) is not None]
+    points = [(0.0, 0.0)]
+    for level in LEVELS:
+        gone = min(group.size - 1, max(1, round(group.size * level)))
+        kept = Slots(np.sort(order[..., gone:], axis=-1).astype(np.int64), group.outer)
+        loss = trials.loss(one_shot(statistics, {group.atom: kept}, readers))
+        points.append((float(trace[gone]), max(points[-1][1], loss)))
+    return _stretched(mine, trace, points)
 
 
 def _samples(problem: ScoringProblem) -> int:
