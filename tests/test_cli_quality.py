@@ -63,7 +63,7 @@ def test_verify_as_data(cli: Any, folder: Path) -> None:
     data = json.loads(done.out)
     assert (done.code, data["passed"], data["complaint"], data["samples"]) == (0, True, "", 32)
     assert data["equivalence"]["status"] == "equal"
-    assert data["fidelity"][0].keys() >= {"relative_error", "cosine", "sqnr_db", "top1", "top5", "kl"}
+    assert data["fidelity"][0].keys() >= {"relative_error", "cosine", "sqnr_db", "top1", "top5", "kl", "drop"}
     assert data["kept_from"] == "weights"
 
 

@@ -110,6 +110,8 @@ def told(run: Run) -> dict[str, Any]:
         worst = min(run.fidelity, key=lambda f: f.cosine if f.top1 is None else f.top1)
         found["agreement"] = round(worst.cosine if worst.top1 is None else worst.top1, 4)
         found["relative_error"] = round(worst.relative_error, 4)
+        if worst.drop is not None:
+            found["expected_drop"] = round(worst.drop, 4)
     if run.warnings:
         found["warnings"] = list(run.warnings)
     return found

@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from accuracy_heldout import heldout_parts
 from accuracy_methods import ABLATIONS, OURS, RIVALS
+from accuracy_tables import GOALS, Records, cell, median, table, values
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "accuracy"
@@ -46,14 +48,10 @@ METRICS = {
     "recall1": "recall at 1",
     "exact": "all letters right",
 }
-GOALS = {0.9: 0.99, 0.8: 0.96, 0.7: 0.90}  # of the metric of the original
-Records = Mapping[str, Mapping[str, Any]]
 
 
 def main() -> None:
     """Replace the generated parts of the page and draw the plots."""
-    page = ROOT / "docs" / "accuracy.md"
-    text = page.read_text()
     bundled = _read("bundled.json")
     parts = {
         "bundled": _bundled(bundled),
@@ -61,34 +59,26 @@ def main() -> None:
         "ablations": _ablations(bundled),
         "deployed": _deployed(_read("deployed.json")),
     }
+    _fill("accuracy.md", parts)
+    _fill("heldout.md", heldout_parts(_read("heldout.json")))
+    for name, entry in bundled.items():
+        (FOLDER / f"{name}.svg").write_text(plot(entry))
+
+
+def _fill(page: str, parts: Mapping[str, Iterable[str]]) -> None:
+    """Replace what stands between the marks of each part."""
+    file = ROOT / "docs" / page
+    text = file.read_text()
     for name, lines in parts.items():
         start, end = f"<!-- {name}: generated -->", f"<!-- end of {name} -->"
         body = "\n".join([start, "", *lines, "", end])
         text = re.sub(f"{start}.*?{end}", lambda _, body=body: body, text, flags=re.DOTALL)
-    page.write_text(text)
-    for name, entry in bundled.items():
-        (FOLDER / f"{name}.svg").write_text(plot(entry))
+    file.write_text(text)
 
 
 def _read(name: str) -> dict[str, Any]:
     file = FOLDER / name
     return json.loads(file.read_text()) if file.exists() else {}
-
-
-def values(records: Records, method: str, share: float) -> list[float]:
-    """What was measured with every seed."""
-    found = []
-    for key, record in records.items():
-        name, at, _ = key.split(" | ")
-        if (name, float(at)) == (method, share) and "value" in record:
-            found.append(float(record["value"]))
-    return found
-
-
-def median(records: Records, method: str, share: float) -> float | None:
-    """The median over seeds; None where nothing could be measured."""
-    found = values(records, method, share)
-    return statistics.median(found) if found else None
 
 
 # -- tables -------------------------------------------------------------------------------------
@@ -101,21 +91,14 @@ def _bundled(found: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"![{entry['metric']} of {name} against multiply-adds removed](accuracy/{name}.svg)", "")
         head = [f"{1 - share:.0%} removed" for share in SHARES]
         rows = [
-            [method, *(_cell(records, method, share) for share in SHARES)]
+            [method, *(cell(records, method, share) for share in SHARES)]
             for method in METHODS
             if any(key.startswith(f"{method} | ") for key in records)
         ]
-        yield from _table(["method", *head], rows)
+        yield from table(["method", *head], rows)
         yield ""
         for rival in RIVALS:
             yield from (line + "\n" for line in _notes(records, rival))
-
-
-def _cell(records: Records, method: str, share: float) -> str:
-    value = median(records, method, share)
-    if value is not None:
-        return f"{value:.3f}"
-    return "–" if any(key.startswith(f"{method} | {share} | ") for key in records) else ""
 
 
 def _notes(records: Records, rival: str) -> Iterator[str]:
@@ -134,19 +117,12 @@ def _notes(records: Records, rival: str) -> Iterator[str]:
         yield f"{rival} at {', '.join(at)}: {why.removeprefix('NotPossibleError: ')}."
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield "|---|" + "---:|" * (len(head) - 1)
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-
-
 def _seeds(found: Mapping[str, Any]) -> Iterator[str]:
     rows = []
     for name, entry in found.items():
         cells = [_spread(values(entry["records"], method, 0.5)) for method in ("random", "auto")]
         rows.append([name, f"{entry['dense']:.3f}", *cells])
-    yield from _table(["model", "original", "random", "auto"], rows)
+    yield from table(["model", "original", "random", "auto"], rows)
 
 
 def _spread(found: Sequence[float]) -> str:
@@ -161,7 +137,7 @@ def _ablations(found: Mapping[str, Any]) -> Iterator[str]:
     for method in ("auto", *ABLATIONS):
         label = "**the default**" if method == "auto" else method
         rows.append([label, *(_first(found[n]["records"], method) for n in names)])
-    yield from _table(["what is replaced", *names], rows)
+    yield from table(["what is replaced", *names], rows)
 
 
 def _first(records: Records, method: str) -> str:
@@ -181,11 +157,11 @@ def _deployed(found: Mapping[str, Any]) -> Iterator[str]:
             for share, goal in GOALS.items():
                 value = median(records, method, share)
                 reached = value is not None and value >= goal * dense
-                text = _cell(records, method, share)
+                text = cell(records, method, share)
                 cells.append(f"**{text}**" if reached else text)
         rows.append([title, f"{task}, {METRICS[entry['metric']]}", f"{dense:.3f}", *cells])
     head = [f"{m} {1 - s:.0%}" for m in ("l1", "auto") for s in GOALS]
-    yield from _table(["model", "task, metric", "original", *head], rows)
+    yield from table(["model", "task, metric", "original", *head], rows)
 
 
 # -- plots --------------------------------------------------------------------------------------

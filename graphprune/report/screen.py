@@ -136,6 +136,8 @@ def _proof(report: Mapping[str, Any], console: Console) -> None:
         )
     for row in report["fidelity"]:
         top1 = "" if row["top1"] is None else f", same top-1 in {row['top1']:.0%} of rows"
+        if row.get("drop"):
+            top1 += f"; should cost {100 * row['drop']:.2g} points of accuracy"
         console.print(
             f"agreement with the original on {escape(report['judged_on'])}, {escape(row['output'])}: "
             f"cosine {row['cosine']:.3f}, relative error {row['relative_error']:.2f}{top1}",

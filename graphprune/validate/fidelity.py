@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.validate.compare import Outputs, is_real
-from graphprune.validate.scores import as_rows, class_axis, divergence, top_agreement
+from graphprune.validate.scores import as_rows, class_axis, divergence, expected_drop, top_agreement
 
 Pairs = Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]
 
@@ -27,6 +27,7 @@ class Fidelity:
         top5: share of rows whose largest entry before is among the five largest after, if there are more.
         sqnr_db: signal to noise in decibels, the difference being the noise; None where there is none.
         kl: mean divergence of the class probabilities in nats, where the output looks like class scores.
+        drop: the loss of accuracy that this should cost, a share, where the output looks like class scores.
     """
 
     output: str
@@ -36,6 +37,7 @@ class Fidelity:
     top5: float | None = None
     sqnr_db: float | None = None
     kl: float | None = None
+    drop: float | None = None
 
 
 def measure_fidelity(before: Sequence[Outputs], after: Sequence[Outputs]) -> tuple[Fidelity, ...]:
@@ -76,4 +78,5 @@ def _fidelity(name: str, pairs: Pairs) -> Fidelity:
         top_agreement(rows, others, 5) if rows.shape[1] > 5 else None,
         sqnr,
         divergence(rows, others),
+        expected_drop(rows, others),
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from graphprune.validate import measure_fidelity
-from graphprune.validate.scores import class_axis, divergence, top_agreement
+from graphprune.validate.scores import class_axis, divergence, expected_drop, top_agreement
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -79,5 +79,25 @@ def test_impossible_words_do_not_spoil_the_figures() -> None:
     after[:, 2] = -np.inf
     (found,) = measure_fidelity([{"logits": before}], [{"logits": after}])
     assert found.relative_error == 0.0
-    assert found.kl is None
+    assert (found.kl, found.drop) == (None, None)
     assert found.top1 is not None
+
+
+def test_expected_loss_is_what_the_original_believed_more_in_its_own_choice() -> None:
+    before = np.array([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.2, 0.2, 0.6], [0.8, 0.1, 0.1]])
+    after = np.array([[0.0, 3.0, 1.0], [1.0, 2.0, 0.0], [0.0, 0.0, 9.0], [9.0, 0.0, 0.0]])
+    assert expected_drop(before, after) == pytest.approx((0.5 + 0.1) / 4)
+    assert expected_drop(np.log(before) + 3, after) == pytest.approx((0.5 + 0.1) / 4)
+    (found,) = measure_fidelity([{"y": before}], [{"y": after}])
+    assert found.drop == expected_drop(before, after)
+
+
+def test_expected_loss_is_near_the_real_one_where_probabilities_are_right() -> None:
+    draw = np.random.default_rng(0)
+    logits = draw.normal(0, 2, (4000, 5))
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = (shares.cumsum(1) > draw.uniform(size=(4000, 1))).argmax(1)
+    after = logits + draw.normal(0, 1, logits.shape)
+    real = (logits.argmax(1) == labels).mean() - (after.argmax(1) == labels).mean()
+    assert 0.02 < real < 0.2
+    assert expected_drop(logits, after) == pytest.approx(real, abs=0.02)

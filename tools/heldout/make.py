@@ -100,6 +100,7 @@ def examples(subject: Subject, count: int = 2) -> dict[str, np.ndarray]:
 
 def export(module: nn.Module, subject: Subject, given: dict[str, np.ndarray], path: Path) -> None:
     """Write the file; the number of samples is free."""
+    result = "clean" if subject.task == "denoise" else "logits"
     axes: dict[str, dict[int, str]] = {name: {0: "batch"} for name in given}
     if subject.dynamo:
         options: dict[str, Any] = {
@@ -108,7 +109,7 @@ def export(module: nn.Module, subject: Subject, given: dict[str, np.ndarray], pa
             "dynamic_shapes": tuple(axes.values()),
         }
     else:
-        options = {"dynamo": False, "dynamic_axes": {**axes, "result": {0: "batch"}}}
+        options = {"dynamo": False, "dynamic_axes": {**axes, result: {0: "batch"}}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -117,7 +118,7 @@ def export(module: nn.Module, subject: Subject, given: dict[str, np.ndarray], pa
             str(path),
             opset_version=OPSET,
             input_names=list(given),
-            output_names=["result"],
+            output_names=[result],
             verbose=False,
             **options,
         )

@@ -53,7 +53,9 @@ SUBJECTS: Mapping[str, Subject] = {
     "gru": _sequence("GRU over rows", "Gru", "rows", 700, False, rate=6e-3),
     "denoiser": _image("denoising autoencoder", "denoiser", "denoise", 350, False),
     "moe": _image("mixture of experts", "Mixture", "fashion-small", 900, True, 3e-3),
-    "crnn": _sequence("convolutions and LSTM, reads digits", "Crnn", "strips", 700, False, rate=6e-3, batch=32),
+    "crnn": _sequence(
+        "convolutions and LSTM, reads digits", "Crnn", "strips", 700, False, rate=6e-3, batch=32
+    ),
     "shufflenet": _image("ShuffleNetV2-like", "shufflenet", "fashion-small", 500, True),
     "vgg": _image("VGG-like", "vgg", "fashion-small", 500, False),
     "mixer": _image("MLP-Mixer", "Mixer", "fashion", 450, False, 3e-3),

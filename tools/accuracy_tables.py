@@ -1,0 +1,42 @@
+"""Reads the records of tools/accuracy.py and sets them as tables."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+GOALS = {0.9: 0.99, 0.8: 0.96, 0.7: 0.90}  # of the metric of the original
+Records = Mapping[str, Mapping[str, Any]]
+
+
+def values(records: Records, method: str, share: float) -> list[float]:
+    """What was measured with every seed."""
+    found = []
+    for key, record in records.items():
+        name, at, _ = key.split(" | ")
+        if (name, float(at)) == (method, share) and "value" in record:
+            found.append(float(record["value"]))
+    return found
+
+
+def median(records: Records, method: str, share: float) -> float | None:
+    """The median over seeds; None where nothing could be measured."""
+    found = values(records, method, share)
+    return statistics.median(found) if found else None
+
+
+def cell(records: Records, method: str, share: float) -> str:
+    """A value as text: a dash where it could not be measured, nothing where nobody tried."""
+    value = median(records, method, share)
+    if value is not None:
+        return f"{value:.3f}"
+    return "–" if any(key.startswith(f"{method} | {share} | ") for key in records) else ""
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines of a table."""
+    yield f"| {' | '.join(head)} |"
+    yield "|---|" + "---:|" * (len(head) - 1)
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
