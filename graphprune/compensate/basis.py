@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.compensate.trial import Outputs, outputs_of, with_weights
+from graphprune.compensate.trial import Outputs, Trials
 from graphprune.passes import ScoringProblem, find_pass
 from graphprune.statistics import Statistics
 
@@ -29,8 +29,9 @@ def in_basis(statistics: Statistics, name: str, seed: int) -> tuple[Mapping[str,
     if not weights:
         return {}, f"nothing was found that a change of basis ({name}) can be made of"
     batches = statistics.batches[:1]
-    changed = with_weights(statistics.model, weights)
-    error = largest_change(outputs_of(statistics.model, batches), outputs_of(changed, batches))
+    trials = Trials(statistics.model, statistics.analysis, batches)
+    error = largest_change(trials.before, trials.after(weights))
+    trials.close()
     if not error <= TOLERANCE:
         return {}, f"the basis was left as it is: changing it ({name}) moves the outputs by {error:.1g}"
     return weights, ""

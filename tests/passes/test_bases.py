@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import graphprune
 from graphprune.compensate import basis as checked
-from graphprune.compensate.trial import outputs_of, with_weights
+from graphprune.compensate.trial import Trials
 from graphprune.inputs import Inputs, Wanted, prepare_inputs
 from graphprune.passes import ScoringProblem, find_pass
 from graphprune.testing import analysed
@@ -46,9 +46,8 @@ def test_the_function_stays_the_same(name: str) -> None:
     assert TURNED[name] in weights
     assert not note
     other = {"x": draw(40, 6, 6)[32:]}
-    before = outputs_of(inputs.model, [other])
-    after = outputs_of(with_weights(inputs.model, weights), [other])
-    assert checked.largest_change(before, after) < 2e-6
+    trials = Trials(inputs.model, inputs.analysis, [other])
+    assert checked.largest_change(trials.before, trials.after(weights)) < 2e-6
     (key,) = (m for m in weights if m == TURNED[name])
     assert np.abs(weights[key] - inputs.analysis.facts.weights[key].numpy()).max() > 0.01
 

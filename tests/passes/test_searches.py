@@ -106,7 +106,7 @@ def test_evolved_widths_keep_the_budget_and_lose_less(mlp: Inputs) -> None:
     asked = settling(mlp)
     found = counts_of(asked, evolve.settle(asked))
     assert asked.allowed(found)
-    trials = evolve.Trials(asked)
+    trials = evolve.Fitness(asked)
     assert trials.loss(found) < trials.loss(asked.counts)
     assert counts_of(asked, evolve.settle(asked)) == found, "the same again"
 
@@ -133,11 +133,11 @@ def test_offspring_are_other_widths_within_the_budget(mlp: Inputs) -> None:
 def test_trials_measure_what_the_masked_and_refitted_network_loses(mlp: Inputs) -> None:
     """Levels from the store give what refitting everything at once gives."""
     asked = settling(mlp)
-    trials = evolve.Trials(asked)
+    trials = evolve.Fitness(asked)
     one = trials.loss(asked.counts)
     wider = {a: n + 3 for a, n in asked.counts.items()}
     assert trials.loss(wider) < one
-    fresh = evolve.Trials(asked)
+    fresh = evolve.Fitness(asked)
     assert fresh.loss(wider) == trials.loss(wider)
     whole = {g.atom: g.size for g in asked.problem.groups}
     assert trials.loss(whole) == pytest.approx(0, abs=1e-10)

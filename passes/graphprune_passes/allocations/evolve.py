@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.analysis import Group
-from graphprune.compensate.trial import distance, one_shot, outputs_of, with_weights
+from graphprune.compensate.trial import Trials, one_shot
 from graphprune.dims import Keeps
 from graphprune.passes import Settling
 from graphprune.rewrite.masking import masked_weights
@@ -40,15 +40,15 @@ STORED = 1 << 30  # bytes of refitted weights
 
 def settle(settling: Settling) -> Keeps:
     """The slots that stay with the best widths that were found."""
-    trials = Trials(settling)
+    fitness = Fitness(settling)
     counts = dict(settling.counts)
     draw = np.random.default_rng(settling.problem.scoring.seed)
     for number in range(ROUNDS):
-        for _ in range(trials.generations):
+        for _ in range(fitness.generations):
             children = offspring(settling, counts, COARSE * 2**number, draw)
-            children.sort(key=lambda c: trials.loss(c, few=True))
-            best = min(children[:SURVIVORS], key=trials.loss, default=counts)
-            counts = best if trials.loss(best) < trials.loss(counts) else counts
+            children.sort(key=lambda c: fitness.loss(c, few=True))
+            best = min(children[:SURVIVORS], key=fitness.loss, default=counts)
+            counts = best if fitness.loss(best) < fitness.loss(counts) else counts
     return settling.best(counts)
 
 
@@ -98,7 +98,7 @@ def _filled(settling: Settling, counts: Counts, taker: Group) -> Counts:
     return {**counts, taker.atom: min(taker.size, now + low * step)}
 
 
-class Trials:
+class Fitness:
     """What the outputs lose at widths of one's choice."""
 
     def __init__(self, settling: Settling) -> None:
@@ -115,14 +115,13 @@ class Trials:
         samples = sum(len(next(iter(b.values()))) for b in self._all)
         affordable = WORK / max(1, problem.costs.whole.macs * samples * OFFSPRING * ROUNDS)
         self.generations = int(min(max(affordable, 1), GENERATIONS))
-        self._before = {n: outputs_of(self._statistics.model, b) for n, b in self._sets.items()}
+        self._trials = {
+            few: Trials(self._statistics.model, self._analysis, b)
+            for few, b in ((True, self._few), (False, self._all))
+        }
         self._losses: dict[tuple[bool, tuple[int, ...]], float] = {}
         self._fits: dict[Any, dict[str, Array]] = {}
         self._stored = 0
-
-    @property
-    def _sets(self) -> Mapping[bool, Sequence[Mapping[str, Array]]]:
-        return {True: self._few, False: self._all}
 
     def loss(self, counts: Mapping[int, int], few: bool = False) -> float:
         """Squared error of the outputs, as a share of their variance; on a few inputs or on more."""
@@ -130,8 +129,7 @@ class Trials:
         key = few, tuple(counts.values())
         if key not in self._losses:
             weights = self._refitted(self._settling.best(counts))
-            after = outputs_of(with_weights(self._statistics.model, weights), self._sets[few])
-            self._losses[key] = distance(self._before[few], after)
+            self._losses[key] = self._trials[few].loss(weights)
         return self._losses[key]
 
     def _refitted(self, keeps: Keeps) -> dict[str, Array]:
