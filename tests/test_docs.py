@@ -86,7 +86,7 @@ def test_pass_example_is_the_real_file() -> None:
 
 def test_rule_example_is_the_real_row() -> None:
     example = blocks("graphprune/rules/README.md", "python")[0]
-    assert example.strip() in (ROOT / "graphprune/rules/conv.py").read_text()
+    assert example.strip() in (ROOT / "graphprune/rules/microsoft/convolutions.py").read_text()
 
 
 def test_report_page_lists_the_keys(small: onnx.ModelProto) -> None:

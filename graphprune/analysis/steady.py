@@ -1,8 +1,8 @@
-"""Sizes at run time that are the same whatever the sizes of the inputs, found by following where they come from.
+"""Sizes at run time that are the same whatever the sizes of the inputs: where they come from is followed.
 
 Two runs at different sizes tell what changes. Where a model ran at one size of a free dimension only (an
 exporter has written a loop out, or a constant down), nothing that was recorded is known to be static by
-comparison. But the size of an axis that meets an axis of a stored weight is, and so is arithmetic on such sizes.
+comparison. But the size of an axis that meets an axis of a stored weight is, and so is arithmetic on it.
 """
 
 from __future__ import annotations

@@ -193,6 +193,10 @@ class NodeContext:
         """`dim` is normalised over."""
         self.say(Normalised(dim, f"normalised over by {self.where}"))
 
+    def compare(self, dim: Dim) -> None:
+        """The largest or smallest slot of `dim` is picked, among those that are left."""
+        self.say(Normalised(dim, f"compared slot by slot by {self.where}"))
+
     def alternatives(self, axis: int, why: str, *, least: int = 1, lowest: bool = True) -> None:
         """Slots along an axis of the first input compete; removed ones take part no more."""
         dims = self.dims(0)

@@ -1,8 +1,40 @@
 """Convolutions and what travels with them. X is (n, in, *space), W is (out, in / group, *kernel)."""
 
+from collections.abc import Sequence
+
 from graphprune.rules.context import NodeContext
 from graphprune.rules.fused import fused_zero
 from graphprune.rules.rule import Written, Zero, rule
+
+
+def spaces(node: NodeContext, kernel: Sequence[int], names: str = "st") -> tuple[str, str]:
+    """Spatial axes as they come in and go out; one along which nothing but the slot itself is read passes."""
+    count = len(kernel)
+    strides = node.attribute("strides", [1] * count)
+    pads = node.attribute("pads", [0] * 2 * count)
+    shifted = node.attribute("output_padding", [0] * count)
+    passing = [
+        kernel[k] == 1 and strides[k] == 1 and pads[k] == 0 and pads[count + k] == 0 and shifted[k] == 0
+        for k in range(count)
+    ]
+    if not any(passing):
+        return f"*!{names[0]}", f"*!{names[1]}"
+    before, after = (
+        " ".join(f"p{k}" if passes else f"!{name}{k}" for k, passes in enumerate(passing)) for name in names
+    )
+    return before, after
+
+
+def _conv(node: NodeContext) -> str:
+    """`n (g c) *!s, (g o) c *!k, (g o) -> n (g o) *!t`; axes that a kernel of 1 only walks along pass through."""
+    s, t = spaces(node, node.shape(1)[2:])
+    return f"n (g c) {s}, (g o) c *!k, (g o) -> n (g o) {t}"
+
+
+def _transposed(node: NodeContext) -> str:
+    """`n (g c) *!s, (g c) o *!k, (g o) -> n (g o) *!t`; axes that a kernel of 1 only walks along pass through."""
+    s, t = spaces(node, node.shape(1)[2:])
+    return f"n (g c) {s}, (g c) o *!k, (g o) -> n (g o) {t}"
 
 
 def _deform(node: NodeContext) -> str:
@@ -14,13 +46,15 @@ def _deform(node: NodeContext) -> str:
 
 def _conv_integer(node: NodeContext) -> str:
     """Like Conv; zero points are scalars, or one for each output channel."""
-    return f"n (g c) *!s, (g o) c *!k, {companion(node, 2)}, {companion(node, 3)} -> n (g o) *!t"
+    s, t = spaces(node, node.shape(1)[2:])
+    return f"n (g c) {s}, (g o) c *!k, {companion(node, 2)}, {companion(node, 3)} -> n (g o) {t}"
 
 
 def _qlinear_conv(node: NodeContext) -> str:
     """Like Conv; operands and result come with a scale and a zero point."""
     x, w, y = (f"{companion(node, k)}, {companion(node, k + 1)}" for k in (1, 4, 6))
-    return f"n (g c) *!s, {x}, (g o) c *!k, {w}, {y}, (g o) -> n (g o) *!t"
+    s, t = spaces(node, node.shape(3)[2:])
+    return f"n (g c) {s}, {x}, (g o) c *!k, {w}, {y}, (g o) -> n (g o) {t}"
 
 
 def companion(node: NodeContext, index: int) -> str:
@@ -53,14 +87,14 @@ CAUSAL = rule(_causal, _causal_zero, kinds={"k": "kernel"}, added=(2, 3))
 
 RULES = {
     "Conv": rule(
-        "n (g c) *!s, (g o) c *!k, (g o) -> n (g o) *!t",
+        _conv,
         "all",
         group="g",
         kinds={"g": "groups", "k": "kernel"},
         added=(2,),
     ),
     "ConvTranspose": rule(
-        "n (g c) *!s, (g c) o *!k, (g o) -> n (g o) *!t",
+        _transposed,
         "all",
         group="g",
         kinds={"g": "groups", "k": "kernel"},

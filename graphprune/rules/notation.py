@@ -209,7 +209,7 @@ class _Application:
             return self.node.solver.resolve(self.dims[name])
         if name.isdigit():
             return Const(int(name), f"a fixed part of {self.node.where}")
-        return self.node.fixed(size)
+        return self.node.fixed(size, _why_frozen(self.node, name) if name in self.notation.frozen else "")
 
 
 def _why_frozen(node: NodeContext, name: str) -> str:
@@ -220,4 +220,4 @@ def _why_frozen(node: NodeContext, name: str) -> str:
         "steps": "the steps",
         "v": "rows looked up at run time",
     }
-    return f"{words.get(name, 'an axis whose slots are told apart')} of {node.where}"
+    return f"{words.get(name.rstrip('0123456789'), 'an axis whose slots are told apart')} of {node.where}"

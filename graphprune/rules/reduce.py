@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from graphprune.dims import Dim
 from graphprune.rules.context import Barrier, NodeContext
+from graphprune.rules.conv import spaces
 from graphprune.rules.rule import rule
 
 
@@ -25,8 +26,13 @@ def _reduction(role: str) -> Callable[[NodeContext], None]:
     def relate(node: NodeContext) -> None:
         """Reduced axes vanish; the others pass through."""
         dims, axes = node.dims(0), _axes(node)
-        for axis in axes:
-            _role(node, dims[axis], role)
+        if role == "compare" and len(axes) == 1 and node.op == "ReduceMax" and node.competes(dims[axes[0]]):
+            node.alternatives(
+                axes[0], f"compared slot by slot by {node.where}"
+            )  # the loser's share is nothing
+        else:
+            for axis in axes:
+                _role(node, dims[axis], role)
         keep = bool(node.attribute("keepdims", 1))
         node.set(0, without(node, dims, axes, keep))
 
@@ -38,6 +44,8 @@ def _role(node: NodeContext, dim: Dim, role: str) -> None:
         node.contract(dim, 0)
     elif role == "mean":
         node.normalise(dim)
+    elif role == "compare":
+        node.compare(dim)
     else:
         node.freeze(dim, f"compared slot by slot by {node.where}")
 
@@ -116,10 +124,11 @@ def _top_k(node: NodeContext) -> None:
 
 
 def _pool(node: NodeContext) -> str:
-    """`n c *s -> n c *t`: spatial axes shrink, channels pass through."""
+    """`n c *!s -> n c *!t`: channels pass through, and axes that a kernel of 1 only walks along."""
     # The positions that MaxPool can give back count the elements of all channels.
     channels = "!c" if len(node.output_shapes) > 1 and node.output_shapes[1] is not None else "c"
-    return f"n {channels} *!s -> n c *!t, n c *!t"
+    s, t = spaces(node, node.attribute("kernel_shape"))
+    return f"n {channels} {s} -> n c {t}, n c {t}"
 
 
 RULES = {
@@ -132,7 +141,7 @@ RULES = {
     },
     "ReduceMean": rule(_reduction("mean"), "keep"),
     **{op: rule(_reduction("compare"), "keep") for op in ("ReduceMax", "ReduceMin")},
-    **{op: rule(_reduction("compare"), "lift") for op in ("ReduceProd", "ReduceLogSum", "ReduceLogSumExp")},
+    **{op: rule(_reduction("mix"), "lift") for op in ("ReduceProd", "ReduceLogSum", "ReduceLogSumExp")},
     **{op: rule(_arg, "lift") for op in ("ArgMax", "ArgMin")},
     **{
         op: rule(_along(-1, "compared slot by slot by"), "lift")

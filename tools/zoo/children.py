@@ -43,7 +43,7 @@ class Children:
         timeout_s: float,
         memory_bytes: int | None = None,
     ) -> Record:
-        """What `work(what)` returns in a process of its own, which has a folder of its own for what it leaves.
+        """What `work(what)` returns in a process and with a temporary folder of its own.
 
         Raises:
             TimeoutError: it was not finished after so many seconds of processor time (or, hanging, after

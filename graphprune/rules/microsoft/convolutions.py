@@ -50,7 +50,11 @@ RULES = {
         _qlinear_conv, "all", group="g", kinds=_KINDS, unmasked=(1, 2, 4, 5, 6, 7), added=(8,)
     ),
     "ConvTransposeWithDynamicPads": rule(
-        "n (g c) *!s, (g c) o *!k, _, (g o) -> n (g o) *!t", "all", group="g", kinds=_KINDS, added=(3,)
+        "n (g c) *!s, (g c) o *!k, _, (g o) -> n (g o) *!t",
+        "all",
+        group="g",
+        kinds={"g": "groups", "k": "kernel"},
+        added=(3,),
     ),
     "CausalConvWithState": CAUSAL,
     "NhwcMaxPool": rule("n *!s c -> n *!t c", "keep"),

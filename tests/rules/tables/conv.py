@@ -10,6 +10,11 @@ _ROW = """net (float[n, 3, 20] x) => (float[N, C, T] y)
 _VOLUME = """net (float[n, 2, 4, 4, 4] x) => (float[N, C, D, H, W] y)
     <float[6, 2, 3, 3, 3] A, float[6] a, float[4, 6, 1, 1, 1] B>
     { z = Conv <auto_pad = "SAME_UPPER"> (x, A, a)  y = Conv(z, B) }"""
+_TOKENS = """net (float[n, 5, 3] x) => (float[N, T, V] y) <float[3, 8] A, float[5, 5, 1] W, float[5] b, float[8, 4] B>
+    {{ h = MatMul(x, A)  {product}  y = MatMul(z, B) }}"""
+_SIDE = """net (float[n, 3, 6, 4] x) => (float[N, C, T, V] y)
+    <float[8, 3, 1, 1] A, float[4, 10] R, float[6, 8, 3, 1] W, float[10, 5] S, float[4, 6, 1, 1] B>
+    { a = Conv(x, A)  r = MatMul(a, R)  z = Conv <pads = [1, 0, 1, 0]> (r, W)  s = MatMul(z, S)  y = Conv(s, B) }"""
 _DEFORM = """net (float[n, 3, 6, 6] x) => (float[N, C, H, W] y)
     <float[8, 3, 1, 1] A, float[18, 3, 3, 3] O, float[9, 3, 3, 3] M, float[6, 8, 3, 3] W, float[6] b, float[4, 6, 1, 1] B>
     { h = Conv(x, A)  o = Conv(x, O)  m0 = Conv(x, M)  m = Sigmoid(m0)
@@ -49,6 +54,24 @@ CASES = (
     ),
     Case("Conv", image("z = Conv(h, W)", "float[6, 8, 3, 3] W", z=6), "A[0] W[0]", what="no bias"),
     Case("Conv", _ROW, "A[0] W[0]", what="1d"),
+    *(
+        Case(
+            op,
+            _TOKENS.format(product=f"z = {op}({given})"),
+            "A[1]",
+            frozen={"B[1]": 'reaches graph output "y"'},
+            what=f"neurons beside a kernel of one, {what}",
+        )
+        for op in ("Conv", "ConvTranspose")
+        for what, given in (("no bias", "h, W"), ("a bias", "h, W, b"))
+    ),
+    Case(
+        "Conv",
+        _TOKENS.format(product="z = Conv <pads = [1, 0]> (h, W) ").replace("8, 4] B", "9, 4] B"),
+        frozen={"A[1]": "a spatial axis of Conv"},
+        what="neurons beside a kernel of one that is moved",
+    ),
+    Case("Conv", _SIDE, "A[0] W[0] R[1]", what="neurons beside channels"),
     Case("Conv", _VOLUME, "A[0]", what="3d"),
     Case("Conv", image("z = Conv <group = 2> (h, W, b)", _GROUPED, z=12), "A[0].2 W[0]", what="groups"),
     Case(

@@ -6,6 +6,7 @@ from tests.rules.building import Case, flat, image, tokens
 
 _SUMS = ("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare")
 _COMPARED = ("ReduceMax", "ReduceMin", "ReduceProd", "ReduceLogSum", "ReduceLogSumExp")
+_PICKED = ("ReduceMax", "ReduceMin")
 _REDUCTIONS = (*_SUMS, "ReduceMean", *_COMPARED)
 _SPACE = "int64[2] axes = {2, 3}"
 _CHANNELS = "int64[1] axes = {1}"
@@ -26,6 +27,8 @@ def _over_channels(op: str) -> Case:
     """The channels of a second layer W are reduced; the first layer keeps its freedom."""
     text = f"""{_OUTER.format(weights=_CHANNELS)}
         {{ h = Conv(x, A, a)  g = Conv(h, W)  p = Exp(g)  r = {op}(p, axes)  s = Mul(g, r)  y = Conv(s, B) }}"""
+    if op in _PICKED:
+        return Case(op, text, "A[0]", {"W[0]": "compared slot by slot"}, what="over channels")
     if op in _COMPARED:
         return Case(op, text, "A[0]", what="over channels", frozen={"W[0]": "compared slot by slot"})
     why = "normalised over" if op == "ReduceMean" else "do not hold zero"
