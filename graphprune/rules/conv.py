@@ -26,13 +26,13 @@ def spaces(node: NodeContext, kernel: Sequence[int], names: str = "st") -> tuple
 
 
 def _conv(node: NodeContext) -> str:
-    """`n (g c) *!s, (g o) c *!k, (g o) -> n (g o) *!t`; axes that a kernel of 1 only walks along pass through."""
+    """`n (g c) *!s, (g o) c *!k, (g o) -> n (g o) *!t`; a kernel of 1 lets its axis pass through."""
     s, t = spaces(node, node.shape(1)[2:])
     return f"n (g c) {s}, (g o) c *!k, (g o) -> n (g o) {t}"
 
 
 def _transposed(node: NodeContext) -> str:
-    """`n (g c) *!s, (g c) o *!k, (g o) -> n (g o) *!t`; axes that a kernel of 1 only walks along pass through."""
+    """`n (g c) *!s, (g c) o *!k, (g o) -> n (g o) *!t`; a kernel of 1 lets its axis pass through."""
     s, t = spaces(node, node.shape(1)[2:])
     return f"n (g c) {s}, (g c) o *!k, (g o) -> n (g o) {t}"
 

@@ -124,7 +124,7 @@ def _top_k(node: NodeContext) -> None:
 
 
 def _pool(node: NodeContext) -> str:
-    """`n c *!s -> n c *!t`: channels pass through, and axes that a kernel of 1 only walks along."""
+    """`n c *!s -> n c *!t`: channels pass through; a kernel of 1 lets its axis pass through as well."""
     # The positions that MaxPool can give back count the elements of all channels.
     channels = "!c" if len(node.output_shapes) > 1 and node.output_shapes[1] is not None else "c"
     s, t = spaces(node, node.attribute("kernel_shape"))
