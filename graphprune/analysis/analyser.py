@@ -452,10 +452,13 @@ def _read_off(
     kinds = kinds_of(effects, weights, facts)
     least = {a: e.least for e in sorted(competing, key=lambda e: e.least) for a in e.dim.atoms}
     for effect in competing:
+        crowded = effect.least > 1 and len(effect.dim.atoms) > 1
         for atom in effect.dim.atoms:
-            if kinds.get(atom) not in ("experts", "vocabulary") or (
-                effect.least > 1 and len(effect.dim.atoms) > 1
-            ):
+            if kinds.get(atom) in ("experts", "vocabulary") and not crowded:
+                continue
+            if effect.softly and kinds.get(atom) != "experts":
+                approximate.setdefault(atom, effect.why)
+            else:
                 solver.frozen.setdefault(atom, effect.why)
     written = find_branches(facts, recording.shapes, effects, levels)
     for atom, why in written.frozen.items():

@@ -197,10 +197,12 @@ class NodeContext:
         """The largest or smallest slot of `dim` is picked, among those that are left."""
         self.say(Normalised(dim, f"compared slot by slot by {self.where}"))
 
-    def alternatives(self, axis: int, why: str, *, least: int = 1, lowest: bool = True) -> None:
+    def alternatives(
+        self, axis: int, why: str, *, least: int = 1, lowest: bool = True, softly: bool = False
+    ) -> None:
         """Slots along an axis of the first input compete; removed ones take part no more."""
         dims = self.dims(0)
-        self.say(Alternatives(self.name, 0, axis, len(dims), dims[axis], why, least, lowest))
+        self.say(Alternatives(self.name, 0, axis, len(dims), dims[axis], why, least, lowest, softly))
         if any(d.atoms for k, d in enumerate(dims) if k != axis):
             self.say(Mixed(dims[axis]))
 

@@ -134,7 +134,8 @@ class Alternatives:
     """Slots of `dim`, an axis of input `index` (of rank `rank`), compete: a removed one takes part no more.
 
     To the oracle it is worth minus infinity there (plus infinity unless `lowest`), so that it has no share
-    and is never chosen. At least `least` slots must stay.
+    and is never chosen. At least `least` slots must stay. Slots that are no experts can go without that only
+    approximately if `softly`, else not at all.
     """
 
     node: str
@@ -145,6 +146,7 @@ class Alternatives:
     why: str
     least: int = 1
     lowest: bool = True
+    softly: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,8 @@ def _reduction(role: str) -> Callable[[NodeContext], None]:
     def relate(node: NodeContext) -> None:
         """Reduced axes vanish; the others pass through."""
         dims, axes = node.dims(0), _axes(node)
-        if role == "compare" and len(axes) == 1 and node.op == "ReduceMax" and node.competes(dims[axes[0]]):
-            node.alternatives(
-                axes[0], f"compared slot by slot by {node.where}"
-            )  # the loser's share is nothing
+        if node.op == "ReduceMax" and len(axes) == 1 and node.competes(dims[axes[0]]):  # the best of some shares
+            node.alternatives(axes[0], f"compared slot by slot by {node.where}", softly=True)
         else:
             for axis in axes:
                 _role(node, dims[axis], role)
@@ -95,7 +93,7 @@ def _along(default: int, why: str) -> Callable[[NodeContext], None]:
             axis = node.axis(value[0], len(dims))
             chosen = (dims[axis],)
             if node.op in ("Softmax", "Hardmax"):  # a slot at minus infinity has no share
-                node.alternatives(axis, f"{why} {node.where}")
+                node.alternatives(axis, f"{why} {node.where}", softly=node.op == "Softmax")
                 node.silent(dims[axis])
                 chosen = ()
         for dim in chosen:

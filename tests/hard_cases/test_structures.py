@@ -171,3 +171,22 @@ def test_a_plan_may_not_keep_fewer_experts_than_are_chosen() -> None:
     fewer = replace(plan, groups={**plan.groups, key: replace(plan.groups[key], kept=[1])})
     with pytest.raises(PlanError, match="must keep at least 2 of its slots"):
         keeps_of(fewer, analysis)
+
+
+def test_a_gate_of_shares_is_cut_on_request_only() -> None:
+    """Softmax over neurons: those that stay share what is left, as under a norm."""
+    text = """net (float[n, 4] x) => (float[N, V] y) <float[4, 8] A, float[8, 8] G, float[8, 5] B>
+        { h = MatMul(x, A)  g = MatMul(h, G)  s = Softmax(g)  m = Mul(h, s)  y = MatMul(m, B) }"""
+    assert not prune_at_random(build(text)).decision.keeps
+    assert prune_at_random(build(text), structures=("residual",)).size("B", 0) == 4
+
+
+def test_the_best_share_of_some_experts_stays_the_best() -> None:
+    """A switch: the largest share and its place are taken by ReduceMax and ArgMax."""
+    text = """net (float[n, 6] x) => (float[N, V] y) <float[6, 4] R, float[4, 6, 4] W, float[4, 5] B, int64[1] last = {1}, int64[1] one = {1}>
+        { s = MatMul(x, R)  p = Softmax(s)  v = ReduceMax <keepdims = 0> (p, last)  i = ArgMax <axis = 1, keepdims = 0> (p)
+          m = Gather(W, i)  x2 = Unsqueeze(x, one)  h = MatMul(x2, m)  w = Squeeze(h, one)  v2 = Unsqueeze(v, one)  z = Mul(w, v2)
+          y = MatMul(z, B) }"""
+    outcome = prune_at_random(build(text), structures=("experts",))
+    assert outcome.size("R", 1) == 2
+    assert_exact(outcome)

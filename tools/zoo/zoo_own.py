@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import nets_hard as hard
 import nets_image as image
 import nets_sequence as sequence
 import torch
@@ -73,6 +74,11 @@ def _graph() -> Built:
     return Built(sequence.GraphConv().eval(), inputs, dict.fromkeys(inputs, ONLY_BATCH))
 
 
+def _messages() -> Built:
+    inputs = {"features": torch.randn(9, 8), "edges": torch.randint(0, 9, (2, 20))}
+    return Built(hard.Messages().eval(), inputs, {"features": {0: "nodes"}, "edges": {1: "edges"}})
+
+
 BUILDERS: dict[str, Callable[[], Built]] = {
     "mlp_tied": _values(sequence.Mlp, {"x": (20,)}),
     "unet_bn_convT": _image(image.UNet, open_size=True),
@@ -109,6 +115,21 @@ BUILDERS: dict[str, Callable[[], Built]] = {
     "ranking": _ranking,
     "pointnet": _values(sequence.PointNet, {"points": (3, 50)}),
     "graph_conv": _graph,
+    "messages": _messages,
+    "capsules": _values(hard.Capsules, {"image": (1, 28, 28)}),
+    "token_gate": _values(hard.TokenGate, {"x": (LENGTH, 6)}),
+    "fourier_operator": _values(hard.FourierOperator, {"signal": (3, 32)}),
+    "hyper": _values(hard.Hyper, {"x": (8,), "task": (6,)}),
+    "attended": _image(hard.Attended, 16),
+    "aligned": _values(hard.Aligned, {"source": (10, 6), "target": (5, 6)}),
+    "heads": _values(hard.Heads, {"image": (3, 32, 32), "meta": (5,)}),
+    "modulated": _values(hard.Modulated, {"latent": (16,)}),
+    "codebook": _image(hard.Codebook, 16),
+    "flow": _values(hard.Flow, {"x": (8,)}),
+    "involution": _image(hard.Involution, 16),
+    "octaves": _image(hard.Octaves),
+    "conv_lstm": _values(hard.ConvLstm, {"frames": (3, 2, 8, 8)}),
+    "residuals": _image(hard.Residuals, 16),
 }
 
 
