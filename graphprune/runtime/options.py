@@ -20,7 +20,12 @@ LEVELS = tuple(_LEVELS)
 
 
 def session_options(
-    level: str, threads: int | None, lean: bool, profile: Path | None = None, optimised: Path | None = None
+    level: str,
+    threads: int | None,
+    lean: bool,
+    profile: Path | None = None,
+    optimised: Path | None = None,
+    arena: bool = True,
 ) -> Any:
     """Session options that print nothing and let other sessions have the processor between runs.
 
@@ -30,6 +35,7 @@ def session_options(
         lean: spend time to save memory.
         profile: time every operator, and write that to files whose names begin so.
         optimised: write the graph as it is after optimisation to this file.
+        arena: keep the memory of one run for the next.
 
     Raises:
         UsageError: no such level, or a number of threads below one.
@@ -50,8 +56,9 @@ def session_options(
         options.profile_file_prefix = str(profile)
     if optimised is not None:
         options.optimized_model_filepath = str(optimised)
-    if lean:
+    if lean or not arena:
         options.enable_cpu_mem_arena = False
+    if lean:
         options.enable_mem_pattern = False
         options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
         options.add_session_config_entry("session.disable_prepacking", "1")

@@ -59,6 +59,7 @@ def open_session(
     lean: bool = False,
     profile: Path | None = None,
     optimised: Path | None = None,
+    arena: bool = True,
 ) -> "Session":
     """Open `model` for running.
 
@@ -71,6 +72,7 @@ def open_session(
         lean: spend time to save memory (no arena, no packed copies of weights, shapes read at once).
         profile: time every operator; see `Session.end_profile`.
         optimised: write the graph as the runtime has optimised it to this file.
+        arena: keep the memory of one run for the next; not where many sessions are open.
 
     Raises:
         ModelError: the runtime refuses the model; its reason is in the message.
@@ -79,7 +81,7 @@ def open_session(
     """
     wanted = choose_providers(provider)
     level = optimise if isinstance(optimise, str) else "all" if optimise else "none"
-    options = session_options(level, threads, lean, profile, optimised)
+    options = session_options(level, threads, lean, profile, optimised, arena)
     if isinstance(model, ir.Model):
         return _open_in_memory(model, options, wanted, external=lean)
     path = Path(model)

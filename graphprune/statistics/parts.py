@@ -93,7 +93,7 @@ class Parts:
         ]
         names = [n.name for n in nodes]
         given = {n: state[n] for n in self._builder.inputs_of(names)}
-        session = open_session(self._builder.build(names, outputs, replaced or {}, given))
+        session = open_session(self._builder.build(names, outputs, replaced or {}, given), arena=False)
         if replaced:
             return session
         self._open[first, last] = session
