@@ -62,18 +62,19 @@ def _inputs(report: Report) -> Iterator[Advice]:
         return
     made_up = "were made up" if calibration is not None else "were not looked at: only weights decided"
     found = f"Inputs {made_up}, which keeps less of the accuracy."
-    if _judged_at_random(report):
+    if judged_at_random(report):
         found += " Agreement was measured on random inputs, which says little about yours."
     yield Advice(found, "Give a few hundred real inputs; no labels are needed.", "--calib inputs.npz")
 
 
-def _judged_at_random(report: Report) -> bool:
+def judged_at_random(report: Report) -> bool:
+    """Whether agreement was measured on inputs that say little about real ones."""
     return bool(report["fidelity"]) and str(report.get("judged_on", "")).startswith("random")
 
 
 def _disagrees(report: Report) -> Iterator[Advice]:
     worst = agreement(report)
-    if worst is None or agrees(worst) or _judged_at_random(report):
+    if worst is None or agrees(worst) or judged_at_random(report):
         return
     share = "" if worst["top1"] is None else f", the same top-1 in {worst['top1']:.0%} of rows"
     yield Advice(

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from graphprune.analysis import Analysis
-from graphprune.report.advice import advice
+from graphprune.report.advice import advice, judged_at_random
 from graphprune.report.data import not_cut, reached
 from graphprune.report.units import count, factor, megabytes, milliseconds
 
@@ -136,7 +136,7 @@ def _proof(report: Mapping[str, Any], console: Console) -> None:
         )
     for row in report["fidelity"]:
         top1 = "" if row["top1"] is None else f", same top-1 in {row['top1']:.0%} of rows"
-        if row.get("drop"):
+        if row.get("drop") and not judged_at_random(report):
             top1 += f"; should cost {100 * row['drop']:.2g} points of accuracy"
         console.print(
             f"agreement with the original on {escape(report['judged_on'])}, {escape(row['output'])}: "

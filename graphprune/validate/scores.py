@@ -12,6 +12,7 @@ Array = NDArray[np.float64]
 _SCORES = re.compile(r"logit|prob|score|softmax|class|pred", re.IGNORECASE)
 _NO_SCORES = re.compile(r"embed|feature|hidden|pool|state|latent|vector", re.IGNORECASE)
 _TINY = 1e-12
+_UNDECIDED = 0.9  # of the entropy of a guess
 
 
 def class_axis(name: str, array: Array) -> int | None:
@@ -73,17 +74,21 @@ def divergence(before: Array, after: Array) -> float:
     return max(0.0, float((np.exp(p) * (p - q)).sum(1).mean()))
 
 
-def expected_drop(before: Array, after: Array) -> float:
+def expected_drop(before: Array, after: Array) -> float | None:
     """The accuracy that choosing by `after` should cost, a share, found without labels.
 
     Where both choose the same class nothing is lost; where they differ, as much as the original believed more
     in its own choice. True as far as the probabilities of the original are (Garg et al., Leveraging Unlabeled
-    Data to Predict Out-of-Distribution Performance, ICLR 2022, compare such estimates).
+    Data to Predict Out-of-Distribution Performance, ICLR 2022, compare such estimates); None where it hardly
+    prefers any class, as with scores that are no logits.
 
-    >>> round(expected_drop(np.log([[0.6, 0.4], [0.9, 0.1]]), np.array([[0.0, 1.0], [1.0, 0.0]])), 3)
+    >>> round(expected_drop(np.log([[0.6, 0.4], [0.99, 0.01]]), np.array([[0.0, 1.0], [1.0, 0.0]])), 3)
     0.1
     """
     p = before if are_probabilities(before) else np.exp(_log_softmax(before))
+    entropy = -(p * np.log(np.maximum(p, _TINY))).sum(1).mean()
+    if entropy > _UNDECIDED * np.log(p.shape[1]):
+        return None
     rows = np.arange(len(p))
     return float((p[rows, before.argmax(1)] - p[rows, after.argmax(1)]).mean())
 

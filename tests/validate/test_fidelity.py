@@ -92,6 +92,13 @@ def test_expected_loss_is_what_the_original_believed_more_in_its_own_choice() ->
     assert found.drop == expected_drop(before, after)
 
 
+def test_expected_loss_is_not_told_where_the_original_prefers_nothing() -> None:
+    cosines = normal(50, 6) / 10
+    (found,) = measure_fidelity([{"y": cosines}], [{"y": normal(50, 6, seed=1)}])
+    assert found.top1 is not None
+    assert found.drop is None
+
+
 def test_expected_loss_is_near_the_real_one_where_probabilities_are_right() -> None:
     draw = np.random.default_rng(0)
     logits = draw.normal(0, 2, (4000, 5))
