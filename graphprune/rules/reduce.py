@@ -26,7 +26,9 @@ def _reduction(role: str) -> Callable[[NodeContext], None]:
     def relate(node: NodeContext) -> None:
         """Reduced axes vanish; the others pass through."""
         dims, axes = node.dims(0), _axes(node)
-        if node.op == "ReduceMax" and len(axes) == 1 and node.competes(dims[axes[0]]):  # the best of some shares
+        if (
+            node.op == "ReduceMax" and len(axes) == 1 and node.competes(dims[axes[0]])
+        ):  # the best of some shares
             node.alternatives(axes[0], f"compared slot by slot by {node.where}", softly=True)
         else:
             for axis in axes:

@@ -172,7 +172,11 @@ class Modulated(nn.Module):
         self.style = nn.Sequential(nn.Linear(16, 32), nn.LeakyReLU(0.2), nn.Linear(32, 32), nn.LeakyReLU(0.2))
         self.start, self.scale = nn.Parameter(torch.randn(1, 24, 8, 8)), nn.Linear(32, 24)
         self.weight = nn.Parameter(0.1 * torch.randn(20, 24, 3, 3))
-        self.film, self.body, self.head = nn.Linear(32, 40), nn.Conv2d(20, 20, 3, padding=1), nn.Conv2d(20, 3, 1)
+        self.film, self.body, self.head = (
+            nn.Linear(32, 40),
+            nn.Conv2d(20, 20, 3, padding=1),
+            nn.Conv2d(20, 3, 1),
+        )
 
     def forward(self, latent: Tensor) -> Tensor:
         style = self.style(latent)
@@ -228,7 +232,11 @@ class Involution(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.squeeze, self.kernel = nn.Conv2d(3, 32, 3, padding=1), nn.Conv2d(32, 8, 1), nn.Conv2d(8, 36, 1)
+        self.stem, self.squeeze, self.kernel = (
+            nn.Conv2d(3, 32, 3, padding=1),
+            nn.Conv2d(32, 8, 1),
+            nn.Conv2d(8, 36, 1),
+        )
         self.head = nn.Linear(32, 5)
 
     def forward(self, image: Tensor) -> Tensor:

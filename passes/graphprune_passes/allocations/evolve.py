@@ -13,7 +13,7 @@ place of a divergence of logits, dozens of trials in place of thousands, no trai
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
