@@ -13,7 +13,7 @@ import threadpoolctl
 from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis, analyse_model
-from graphprune.calibrate import Calibration, load_calibration
+from graphprune.calibrate import Calibration, Held, given_sizes, hold, load_calibration
 from graphprune.compensate.basis import in_basis
 from graphprune.compensate.trial import with_weights
 from graphprune.dims import Keeps
@@ -22,6 +22,7 @@ from graphprune.load import load
 from graphprune.normalise import normalise
 from graphprune.passes import CompensationProblem, Repair, find_pass
 from graphprune.rules.effects import Alternatives, Lookup
+from graphprune.runtime.dimensions import Sizes
 from graphprune.runtime.record import record
 from graphprune.statistics import Statistics, find_linear, open_biases
 
@@ -56,6 +57,7 @@ class Wanted:
     def as_data(self) -> dict[str, Any] | None:
         """As plain data for a plan; None if they cannot be named."""
         given = None if self.only_made_up else self.calibration
+        given = given.what if isinstance(given, Held) else given
         if given is not None and not isinstance(given, str | os.PathLike):
             return None
         name = None if given is None else os.fspath(given)
@@ -63,6 +65,14 @@ class Wanted:
         found |= {} if self.aside == _ASIDE else {"aside": self.aside}
         found |= {"basis": self.basis} if self.basis else {}
         return found if self.noise == "auto" else {**found, "noise": self.noise}
+
+    def held(self) -> Wanted:
+        """The same, ready to be read more than once."""
+        return replace(self, calibration=hold(self.calibration))
+
+    def sizes(self, model: ir.Model) -> tuple[Sizes, ...]:
+        """The sizes of a model's free dimensions in the inputs that are given."""
+        return given_sizes(self.calibration, model, self.preprocessing)
 
     @property
     def only_made_up(self) -> bool:
@@ -217,7 +227,9 @@ def labelled_inputs(what: Any, calibration: Any, preprocessing: str = "") -> tup
         CalibrationError: the inputs cannot be read or do not fit.
     """
     model = normalise(load(what).model)
-    return load_calibration(calibration, model, record(model, 0), preprocessing=preprocessing).batches
+    calibration = hold(calibration)
+    recording = record(model, 0, given_sizes(calibration, model, preprocessing))
+    return load_calibration(calibration, model, recording, preprocessing=preprocessing).batches
 
 
 def chosen_by_data(analysis: Analysis, keeps: Keeps) -> str:

@@ -120,6 +120,10 @@ class Settings:
     repair: bool = True
     provider: str = "cpu"
 
+    def held(self) -> Settings:
+        """The same, with inputs that can be read more than once."""
+        return replace(self, wanted=self.wanted.held())
+
 
 @dataclass(slots=True)
 class Run:
@@ -168,15 +172,15 @@ class _Clock:
 
 
 def analyse_source(
-    what: Any, seed: int = 0, progress: Callable[[str], None] = lambda _: None
+    what: Any, seed: int = 0, progress: Callable[[str], None] = lambda _: None, wanted: Wanted | None = None
 ) -> tuple[Source, ir.Model, Analysis]:
-    """Load, normalise and analyse anything that `load` reads."""
+    """Load, normalise and analyse anything that `load` reads, at the sizes of inputs that are given."""
     progress("load")
     source = load(what)
     progress("normalise")
     normal = normalise(source.model)
     progress("analyse")
-    return source, *prepare_normal(normal, seed)
+    return source, *prepare_normal(normal, seed, wanted.sizes(normal) if wanted is not None else ())
 
 
 def run_pipeline(what: Any, options: Options, settings: Settings) -> Run:
@@ -185,6 +189,7 @@ def run_pipeline(what: Any, options: Options, settings: Settings) -> Run:
     Raises:
         GraphPruneError: see `graphprune.errors`.
     """
+    settings = settings.held()
     return on_bench(what, options, settings, lambda bench: bench.prune(options, settings))
 
 
@@ -385,20 +390,12 @@ def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:
         CalibrationError: the inputs it names are not there any more.
     """
     clock = _Clock(settings.progress)
+    settings = _planned(settings, plan).held() if settings.repair and plan.repair else settings.held()
     source, normal, analysis = _analysed(what, seed, settings, clock)
     keeps = keeps_of(plan, analysis)
     inputs = None
     repair = plan.repair if settings.repair and analysis.recording.method == "run" else {}
     if repair:
-        wanted = replace(
-            settings.wanted, noise=str(repair.get("noise", "auto")), basis=str(repair.get("basis", ""))
-        )
-        if wanted.calibration is None:
-            named = {
-                k: v for k, v in repair.items() if k in ("calibration", "samples", "preprocessing", "aside")
-            }
-            wanted = replace(wanted, **named)
-        settings = replace(settings, wanted=wanted)
         seed = int(repair.get("seed", seed))
         inputs = _prepared(normal, analysis, settings, seed, clock, str(repair["compensation"]))
         normal, analysis = inputs.model, inputs.analysis
@@ -409,6 +406,19 @@ def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:
     decision = Decision(keeps, Candidates(groups, plan.reasons), {}, 0.0, costs.original(), after)
     run = Run(source, settings, normal, analysis, decision, plan, inputs=inputs)
     return _repair_and_carry_out(run, str(repair.get("compensation", "none")), seed, clock)
+
+
+def _planned(settings: Settings, plan: Plan) -> Settings:
+    """Settings with the inputs that a plan was made with, unless others are given."""
+    wanted = replace(
+        settings.wanted,
+        noise=str(plan.repair.get("noise", "auto")),
+        basis=str(plan.repair.get("basis", "")),
+    )
+    if wanted.calibration is None:
+        kept = ("calibration", "samples", "preprocessing", "aside")
+        wanted = replace(wanted, **{k: v for k, v in plan.repair.items() if k in kept})
+    return replace(settings, wanted=wanted)
 
 
 def _analysed(what: Any, seed: int, settings: Settings, clock: _Clock) -> tuple[Source, ir.Model, Analysis]:
@@ -423,7 +433,7 @@ def _analysed(what: Any, seed: int, settings: Settings, clock: _Clock) -> tuple[
     clock.start("normalise")
     normal = normalise(source.model)
     clock.start("analyse")
-    return source, *prepare_normal(normal, seed)
+    return source, *prepare_normal(normal, seed, settings.wanted.sizes(normal))
 
 
 def _check_something_to_cut(analysis: Analysis, candidates: Candidates) -> None:

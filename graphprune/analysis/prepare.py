@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from graphprune.analysis.cost import CostModel
 from graphprune.errors import GraphPruneError
 from graphprune.normalise import normalise
 from graphprune.normalise.rows import narrowed
+from graphprune.runtime.dimensions import Sizes
 from graphprune.runtime.record import record
 from graphprune.runtime.recording import Recording
 from graphprune.runtime.session import open_session
@@ -33,16 +35,16 @@ def prepare(model: ir.Model, seed: int = 0) -> tuple[ir.Model, Analysis]:
     return prepare_normal(normal, seed)
 
 
-def prepare_normal(normal: ir.Model, seed: int = 0) -> tuple[ir.Model, Analysis]:
-    """The same for a model that is normalised already."""
-    recording = record(normal, seed)
+def prepare_normal(normal: ir.Model, seed: int = 0, given: Sequence[Sizes] = ()) -> tuple[ir.Model, Analysis]:
+    """The same for a model that is normalised already; `given` are sizes that the user's inputs have."""
+    recording = record(normal, seed, given)
     analysis = analyse_model(normal, recording)
     if recording.method != "run":
         return normal, analysis
     narrow = narrowed(normal, recording.shapes)
     if narrow is None or not _same(normal, narrow, recording):
         return normal, analysis
-    again = analyse_model(narrow, record(narrow, seed))
+    again = analyse_model(narrow, record(narrow, seed, given))
     spared = CostModel(analysis).cost().macs - CostModel(again).cost().macs
     return narrow, dataclasses.replace(again, spared=max(0, spared))
 

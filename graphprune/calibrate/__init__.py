@@ -4,9 +4,13 @@ calibration.py  Calibration: batches of feeds, where they came from, checks agai
 files.py        .npz, .npy, folders of them
 images.py       folders of pictures, with stated preprocessing
 hook.py         module:function
+held.py         inputs that can be read only once, held in memory
+given.py        the sizes that inputs have, read before anything else is known of a model
 synthetic.py    inputs made up, for when there are none
 """
 
 from graphprune.calibrate.calibration import Calibration, load_calibration
+from graphprune.calibrate.given import given_sizes
+from graphprune.calibrate.held import Held, hold
 
-__all__ = ["Calibration", "load_calibration"]
+__all__ = ["Calibration", "Held", "given_sizes", "hold", "load_calibration"]

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graphprune.calibrate.files import read_files
-from graphprune.calibrate.hook import call_hook
+from graphprune.calibrate.held import Held, hold
 from graphprune.calibrate.images import Preprocessing, is_image_folder, read_images
 from graphprune.calibrate.synthetic import KINDS, synthetic_feeds
 from graphprune.errors import CalibrationError
@@ -67,42 +67,55 @@ def load_calibration(
     Raises:
         CalibrationError: it cannot be read, or does not fit the model's inputs.
     """
-    feeds: Iterable[Any]
     if isinstance(what, str) and what.split(":")[0] == "noise":
         kind = what.partition(":")[2] or "auto"
         if kind not in KINDS:
             raise CalibrationError(f"unknown kind of noise {kind!r}: choose from {', '.join(KINDS)}")
-        feeds = synthetic_feeds(model, recording, kind, samples or 256, seed)
+        made = synthetic_feeds(model, recording, kind, samples or 256, seed)
         return _calibration(
-            feeds, model, recording, None, f"{kind} noise" if kind != "auto" else "noise", True
+            made, model, recording, None, f"{kind} noise" if kind != "auto" else "noise", True
         )
-    if isinstance(what, str | os.PathLike):
-        text = os.fspath(what)
-        path = Path(text)
-        if not path.exists() and ":" in text:
-            feeds, source = call_hook(text), text
-        elif path.is_dir() and is_image_folder(path):
-            inputs = real_inputs(model)
-            if len(inputs) != 1:
-                raise CalibrationError(
-                    f"{path} holds images, but the model has {len(inputs)} inputs "
-                    f"({', '.join(str(v.name) for v in inputs)}): give a .npz with an array for each"
-                )
-            chosen = Preprocessing.parse(preprocessing)
-            feeds = read_images(path, chosen, _static(inputs[0], recording), samples)
-            source = str(path)
-        else:
-            feeds, source = read_files(path), str(path)
-    elif isinstance(what, Mapping):
-        feeds, source = [what], "arrays"
-    elif isinstance(what, Iterable):
-        feeds, source = what, "an iterable"
-    else:
-        raise CalibrationError(
-            f"calibration inputs cannot be a {type(what).__name__}: give a path, arrays by input name, or an "
-            "iterable of feeds"
-        )
+    shapes = {str(v.name): _static(v, recording) for v in real_inputs(model)}
+    feeds, source = read_entries(what, shapes, samples, preprocessing)
     return _calibration(feeds, model, recording, samples, source, False)
+
+
+def read_entries(
+    what: Any, shapes: Mapping[str, tuple[int | None, ...]], samples: int | None, preprocessing: str
+) -> tuple[Iterable[Any], str]:
+    """Inputs as they were given, and where they came from.
+
+    Args:
+        what: anything that `load_calibration` reads but noise.
+        shapes: of the model's inputs, None where they are free.
+        samples: read at most this many pictures.
+        preprocessing: of pictures.
+
+    Raises:
+        CalibrationError: it cannot be read.
+    """
+    what = hold(what)
+    if isinstance(what, Held):
+        return what.entries, what.source
+    if isinstance(what, str | os.PathLike):
+        path = Path(what)
+        if not (path.is_dir() and is_image_folder(path)):
+            return read_files(path), str(path)
+        if len(shapes) != 1:
+            raise CalibrationError(
+                f"{path} holds images, but the model has {len(shapes)} inputs "
+                f"({', '.join(shapes)}): give a .npz with an array for each"
+            )
+        chosen = Preprocessing.parse(preprocessing)
+        return read_images(path, chosen, next(iter(shapes.values())), samples), str(path)
+    if isinstance(what, Mapping):
+        return [what], "arrays"
+    if isinstance(what, Iterable):
+        return what, "an iterable"
+    raise CalibrationError(
+        f"calibration inputs cannot be a {type(what).__name__}: give a path, arrays by input name, or an "
+        "iterable of feeds"
+    )
 
 
 def _static(value: ir.Value, recording: Recording) -> tuple[int | None, ...]:
@@ -126,7 +139,7 @@ def _calibration(
     batches: list[dict[str, Array]] = []
     count = 0
     for number, item in enumerate(given):
-        feeds = _named(item, list(shapes), source, number)
+        feeds = named(item, list(shapes), source, number)
         for part in _split(_checked(feeds, shapes, types, source, number), shapes):
             size = _samples(part, shapes)
             if samples is not None and count + size > samples:
@@ -143,7 +156,7 @@ def _calibration(
     return Calibration(tuple(batches), count, source, synthetic)
 
 
-def _named(item: Any, names: Sequence[str], source: str, number: int) -> dict[str, Any]:
+def named(item: Any, names: Sequence[str], source: str, number: int) -> dict[str, Any]:
     """One feed by input name; arrays without names are taken in the order of the inputs."""
     if isinstance(item, Mapping):
         if len(item) == len(names) == 1:  # there is only one way to understand it

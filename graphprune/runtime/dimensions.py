@@ -7,7 +7,7 @@ A free dimension is known by its *key*: its symbolic name, shared by every axis 
 
 import ast
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -74,6 +74,27 @@ def resolve(dim: int | Key, sizes: Sizes) -> int:
 def input_shape(value: ir.Value, sizes: Sizes) -> tuple[int, ...]:
     """The concrete shape of an input under `sizes`."""
     return tuple(resolve(dim, sizes) for dim in input_dims(value))
+
+
+def sizes_in(model: ir.Model, shapes: Mapping[str, Sequence[int]]) -> dict[Key, int] | None:
+    """The sizes of the free dimensions in inputs of these shapes, or None where they contradict each other.
+
+    Args:
+        model: the model.
+        shapes: of its inputs, by name; one axis less is a sample without its batch axis.
+    """
+    keys = set(free_dimensions(model))
+    found: dict[Key, int] = {}
+    for value in real_inputs(model):
+        dims, shape = input_dims(value), tuple(shapes.get(str(value.name), ()))
+        if len(shape) == len(dims) - 1:
+            shape = (1, *shape)
+        if len(shape) != len(dims):
+            return None
+        for dim, size in zip(dims, shape, strict=True):
+            if not isinstance(dim, int) and dim in keys and found.setdefault(dim, size) != size:
+                return None
+    return found
 
 
 def _entry(dim: int | ir.SymbolicDim, name: str, axis: int) -> int | Key:

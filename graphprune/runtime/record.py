@@ -5,7 +5,7 @@ ONNX Runtime, not enough memory) static inference takes over, and the recording 
 not read: others stand in for them (`standins`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,14 +17,14 @@ import onnx_ir as ir
 from graphprune.errors import ModelError, RuntimeMissingError
 from graphprune.load.view import bodies_of
 from graphprune.runtime import bodies, storage
-from graphprune.runtime.dimensions import Key, Sizes, input_shape, real_inputs
+from graphprune.runtime.dimensions import Key, Sizes, free_dimensions, input_shape, real_inputs
 from graphprune.runtime.feeds import random_feeds
 from graphprune.runtime.infer import infer_shapes
 from graphprune.runtime.positions import SHAPE_POSITIONS
 from graphprune.runtime.probe import Probes, add_probes, plan_probes, without
 from graphprune.runtime.recording import Array, Recording, Shapes, frozen
 from graphprune.runtime.session import Session, open_session
-from graphprune.runtime.sizes import choose_sizes
+from graphprune.runtime.sizes import choose_sizes, other_sizes
 from graphprune.runtime.standins import with_stand_ins
 
 _MOST_VALUES = 1 << 14
@@ -41,12 +41,13 @@ class _Run:
     values: Mapping[str, Array]
 
 
-def record(model: ir.Model, seed: int = 0) -> Recording:
+def record(model: ir.Model, seed: int = 0, given: Sequence[Sizes] = ()) -> Recording:
     """The concrete shape of every tensor of `model` and of the bodies in it, at two sizes.
 
     Args:
         model: a model with unique tensor names; it is not changed.
         seed: of the random inputs.
+        given: sizes of the free dimensions in inputs that the user has, the most frequent first.
 
     Raises:
         ModelError: even the sizes of the inputs cannot be determined.
@@ -55,17 +56,17 @@ def record(model: ir.Model, seed: int = 0) -> Recording:
         with with_stand_ins(model) as lighter:
             if lighter is not model:
                 with suppress(ModelError):  # perhaps it runs with its own weights only
-                    return _measured(model, lighter, seed)
-        return _measured(model, model, seed)
+                    return _measured(model, lighter, seed, given)
+        return _measured(model, model, seed, given)
     except (ModelError, RuntimeMissingError) as error:
-        return _inferred(model, f"shapes are inferred, not measured: {error}")
+        return _inferred(model, f"shapes are inferred, not measured: {error}", given)
 
 
-def _measured(model: ir.Model, twin: ir.Model, seed: int) -> Recording:
+def _measured(model: ir.Model, twin: ir.Model, seed: int, given: Sequence[Sizes]) -> Recording:
     """What runs of `twin`, which has the tensors of `model`, tell of `model`."""
     _check_memory(twin)
     with _open_probed(twin) as (session, probes):
-        found = _watched(model, session, probes, seed)
+        found = _watched(model, session, probes, seed, given)
     return _with_bodies(twin, found, seed) if bodies.has_bodies(model.graph) else found
 
 
@@ -115,7 +116,9 @@ def _open_probed(model: ir.Model) -> Iterator[tuple[Session, Probes]]:
         storage.remove_folder(folder)
 
 
-def _watched(model: ir.Model, session: Session, probes: Probes, seed: int) -> Recording:
+def _watched(
+    model: ir.Model, session: Session, probes: Probes, seed: int, given: Sequence[Sizes]
+) -> Recording:
     """Run at the first pair of sizes that the model accepts."""
     done: dict[tuple[tuple[Key, int], ...], _Run | ModelError] = {}
 
@@ -128,18 +131,50 @@ def _watched(model: ir.Model, session: Session, probes: Probes, seed: int) -> Re
                 done[key] = error
         return done[key]
 
-    for first_sizes, second_sizes in choose_sizes(model):
+    def moved(first: _Run, second: _Run) -> _Run:
+        """A second run at other lengths, where the model has one."""
+        for sizes in other_sizes(model, (dict(first.sizes), dict(second.sizes))):
+            found = attempt(sizes, seed + 1)
+            if isinstance(found, _Run) and _as_many(model, first, second, found):
+                return found
+        return second
+
+    for first_sizes, second_sizes in choose_sizes(model, given):
         first = attempt(first_sizes, seed)
         if isinstance(first, _Run):
             # Other numbers the second time, so that what depends on data shows.
             second = attempt(second_sizes, seed + 1)
             if isinstance(second, _Run):
-                note = _note(first, second)
-                return _recording(model, probes, first, second, note)
+                second = moved(first, second)
+                return _recording(model, probes, first, second, _note(first, second))
     runs = [outcome for outcome in done.values() if isinstance(outcome, _Run)]
     if runs:
         return _recording(model, probes, runs[0], runs[0], "the model ran at one size only")
-    raise next(outcome for outcome in done.values() if isinstance(outcome, ModelError))
+    error = next(outcome for outcome in done.values() if isinstance(outcome, ModelError))
+    raise ModelError(f"{error}{_advice(model, len(done))}")
+
+
+def _as_many(model: ir.Model, first: _Run, second: _Run, found: _Run) -> bool:
+    """Whether outputs have as many samples at other lengths: a stale Reshape can make two samples of one."""
+    for name in (str(value.name) for value in model.graph.outputs):
+        one, two, three = (run.shapes.get(name, ()) for run in (first, second, found))
+        if not len(one) == len(two) == len(three):
+            return False
+        if any(a != b and b != c for a, b, c in zip(one, two, three, strict=True)):
+            return False
+    return True
+
+
+def _advice(model: ir.Model, tried: int) -> str:
+    """What to give for a model that ran at none of several sizes."""
+    if tried < 2:
+        return ""
+    free = ", ".join(map(_written, free_dimensions(model)))
+    return f" (the same at {tried - 1} other choices of {free}): give inputs of sizes that it takes (--calib)"
+
+
+def _written(key: Key) -> str:
+    return key if isinstance(key, str) else f"{key[0]}[{key[1]}]"
 
 
 def _with_bodies(model: ir.Model, recording: Recording, seed: int) -> Recording:
@@ -183,7 +218,7 @@ def _fed_run(session: Session, probes: Probes, feeds: Mapping[str, Array]) -> _R
 
 def _note(first: _Run, second: _Run) -> str:
     """Which free dimensions had to have the same size in both runs."""
-    same = [str(key) for key in first.sizes if first.sizes[key] == second.sizes[key]]
+    same = [_written(key) for key in first.sizes if first.sizes[key] == second.sizes[key]]
     return f"recorded at one size of {', '.join(same)}" if same else ""
 
 
@@ -225,9 +260,9 @@ def _recording(model: ir.Model, probes: Probes, first: _Run, second: _Run, note:
     )
 
 
-def _inferred(model: ir.Model, note: str) -> Recording:
+def _inferred(model: ir.Model, note: str, given: Sequence[Sizes] = ()) -> Recording:
     """A recording by static inference at the first pair of sizes."""
-    first, second = next(choose_sizes(model))
+    first, second = next(choose_sizes(model, given))
     stored, constants = _stored(model)
     return Recording(
         shapes=frozen({**stored, **infer_shapes(model, first)}),

@@ -8,14 +8,15 @@ table was trained for) refuses the earlier pairs at once, and refusing is cheap.
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import onnx_ir as ir
 
 from graphprune.runtime.consumers import known_sizes
-from graphprune.runtime.dimensions import Key, free_dimensions, input_dims, real_inputs
+from graphprune.runtime.demands import demanded_sizes
+from graphprune.runtime.dimensions import Key, Sizes, free_dimensions, input_dims, real_inputs
 from graphprune.runtime.stale import stale_sizes
 
 Pair = tuple[dict[Key, int], dict[Key, int]]
@@ -29,6 +30,14 @@ class Role(StrEnum):
     FRAMES = "frames"
     SOUND = "sound"
     SPACE = "space"
+
+
+class Alike(StrEnum):
+    """Which lengths get the same size."""
+
+    NOTHING = "nothing"
+    KIND = "kind"
+    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,16 @@ class Free:
 Table = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
 
 _BATCH = ((3, 2), (1, 1), (2, 2))
+_MORE_BATCHES = ((5, 4), (7, 6))  # where a length is as small as a batch of ours
+_MOST_GIVEN = 3  # sizes of the user's inputs that are paired
+# Far enough apart that strides leave different lengths. Half is cheapest, and inside every table.
+_MOVES: tuple[Callable[[int], int], ...] = (
+    lambda size: size // 2,
+    lambda size: 2 * size,
+    lambda size: size + size // 2,
+    lambda size: size - size // 4,
+)
+_MOST_MOVED = 3
 _TOKENS: Table = (
     ((7, 13, 19, 29, 37), (11, 17, 23, 31, 41)),
     ((16,), (32,)),
@@ -88,6 +107,7 @@ _VOLUME: Table = (
     ((64, 64, 64), (64, 64, 64)),
 )
 
+_SMALLEST_SPACE = 16  # smaller numbers in shapes are windows and heads
 _MOST_PAIRS = 160
 
 _NAMES: tuple[tuple[Role, re.Pattern[str]], ...] = (
@@ -100,22 +120,67 @@ _NAMES: tuple[tuple[Role, re.Pattern[str]], ...] = (
 _INVENTED = re.compile(r"unk__|dynamic_axes|DynamicDimension|_dim_|^dim", re.IGNORECASE)
 
 
-def choose_sizes(model: ir.Model) -> Iterator[Pair]:
+def choose_sizes(model: ir.Model, given: Sequence[Sizes] = ()) -> Iterator[Pair]:
     """Candidate sizes for two runs, likeliest first; both are empty when nothing is free.
 
-    The two of a pair are equal where only one size can be expected to work.
+    The two of a pair are equal where only one size can be expected to work; `other_sizes` goes on from there.
+
+    Args:
+        model: the model.
+        given: sizes that the user's own inputs have, the most frequent first.
     """
     seen: set[tuple[tuple[int, int], ...]] = set()
     fixed = _known(model)
     free = [item for item in _classify(model) if item.key not in fixed]
-    stale = stale_sizes(model) if any(item.role is not Role.BATCH for item in free) else ()
-    for first, second in _candidates(free, stale):
+    telling = [sizes for sizes in given if min(_lengths(free, sizes).values(), default=2) > 1]
+    rest = [sizes for sizes in given if sizes not in telling]
+    offered = (_believed(free, telling), _candidates(model, free, fixed), _believed(free, rest))
+    for first, second in itertools.chain.from_iterable(offered):
         signature = tuple((first[item.key], second[item.key]) for item in free)
         if signature not in seen:
             seen.add(signature)
             yield {**fixed, **first}, {**fixed, **second}
         if len(seen) == _MOST_PAIRS:
             return
+
+
+def other_sizes(model: ir.Model, pair: Pair) -> Iterator[dict[Key, int]]:
+    """Second sizes near the first, for the lengths that a pair has the same size of twice.
+
+    All of them move together first, then each by itself.
+    """
+    first, second = pair
+    fixed = _known(model)
+    same = [
+        item.key
+        for item in _classify(model)
+        if item.key not in fixed and item.role is not Role.BATCH and first[item.key] == second[item.key]
+    ]
+    for keys in (same, *([key] for key in same[:_MOST_MOVED] if len(same) > 1)):
+        for move in _MOVES:
+            moved = {key: move(first[key]) for key in keys}
+            if moved and all(size > 1 and size != first[key] for key, size in moved.items()):
+                yield {**second, **moved}
+
+
+def _believed(free: Sequence[Free], given: Sequence[Sizes]) -> Iterator[Pair]:
+    """Pairs of sizes that the user's inputs have; of samples at once, our own first."""
+    lengths = list({tuple(found.items()): found for found in (_lengths(free, s) for s in given)}.values())
+    taken = {size for found in lengths for size in found.values()}
+    batched = [item.key for item in free if item.role is Role.BATCH]
+    apart = next((pair for pair in (_BATCH[0], *_MORE_BATCHES) if not taken & set(pair)), _BATCH[0])
+    own = [{key: sizes[key] for key in batched} for sizes in given] if batched else []
+    batches = [tuple(dict.fromkeys(batched, size) for size in pair) for pair in (apart, *_BATCH[1:])]
+    for one, two in (*batches, *((b, b) for b in own[:1])):
+        for first in lengths[:_MOST_GIVEN]:
+            others = [found for found in lengths if found != first]
+            for second in (*others[:_MOST_GIVEN], first):
+                yield {**first, **one}, {**second, **two}
+
+
+def _lengths(free: Sequence[Free], sizes: Sizes) -> dict[Key, int]:
+    """What is given of all free dimensions but the number of samples."""
+    return {item.key: sizes[item.key] for item in free if item.role is not Role.BATCH}
 
 
 def _known(model: ir.Model) -> dict[Key, int]:
@@ -190,32 +255,49 @@ def _space_axes(dims: Sequence[int | Key]) -> tuple[int, ...]:
     return tuple(range(1, len(dims) - 1)) if channels_last else tuple(range(2, len(dims)))
 
 
-def _candidates(free: Sequence[Free], stale: Sequence[int]) -> Iterator[Pair]:
+def _candidates(model: ir.Model, free: Sequence[Free], fixed: Sizes) -> Iterator[Pair]:
     """Pairs in order of how far down the lists they reach.
 
     Going to a batch of one counts as three steps down: a model that insists on it shows so late in a
-    run, so the long lists should not be gone through first.
+    run, so the long lists should not be gone through first. Lengths of one name or of several, of one kind or
+    of several, may have to be alike.
     """
-    tables = _tables(free, stale)
+    tables = {role: table[:1] for role, table in _tables(free, (), ()).items()}
+    first = _BATCH[0] if any(item.role is Role.BATCH for item in free) else (1, 1)
+    for alike in Alike:
+        choice = {role: table[0] for role, table in tables.items()}
+        yield _sizes(free, choice, first, alike, 0), _sizes(free, choice, first, alike, 1)
+    # Only a model that refuses these is asked what its constants say.
+    lengths = [item.key for item in free if item.role is not Role.BATCH]
+    others = {**fixed, **{item.key: 1 for item in free if item.role is Role.BATCH}}
+    tables = dict(
+        _tables(
+            free,
+            demanded_sizes(model, others, lengths) if lengths else (),
+            stale_sizes(model) if lengths else (),
+        )
+    )
     batches = _BATCH if any(item.role is Role.BATCH for item in free) else _BATCH[:1]
     ranges = [range(len(batches)), *(range(len(table)) for table in tables.values())]
     orders = sorted(itertools.product(*ranges), key=lambda order: (sum(order) + 2 * order[0], order))
-    for order, shared in itertools.product(orders, (False, True)):
+    for order, alike in itertools.product(orders, Alike):
         choice = {role: tables[role][at] for role, at in zip(tables, order[1:], strict=True)}
         batch = batches[order[0]]
-        yield _sizes(free, choice, batch, shared, 0), _sizes(free, choice, batch, shared, 1)
+        yield _sizes(free, choice, batch, alike, 0), _sizes(free, choice, batch, alike, 1)
 
 
-def _tables(free: Sequence[Free], stale: Sequence[int]) -> Mapping[Role, Table]:
+def _tables(free: Sequence[Free], demanded: Sequence[int], stale: Sequence[int]) -> Mapping[Role, Table]:
     """The list of sizes to go through for each role that occurs, but for the batch."""
     deepest = max((item.index for item in free if item.role is Role.SPACE), default=0)
     named = len({item.key for item in free if item.role in (Role.TOKENS, Role.FRAMES)})
-    baked = _only(stale, named)
+    baked, asked = _only(stale, named), tuple(((size,) * 3, (size,) * 3) for size in demanded)
+    space = _VOLUME if deepest > 1 else _PLANE
+    squares = tuple(((size,) * 3, (size,) * 3) for size in stale if size >= _SMALLEST_SPACE)
     tables = {
-        Role.TOKENS: (*_TOKENS[:2], *baked, *_TOKENS[2:]),
-        Role.FRAMES: (*_FRAMES[:2], *baked, *_FRAMES[2:]),
-        Role.SOUND: _SOUND,
-        Role.SPACE: _VOLUME if deepest > 1 else _PLANE,
+        Role.TOKENS: (_TOKENS[0], *asked, _TOKENS[1], *baked, *_TOKENS[2:]),
+        Role.FRAMES: (_FRAMES[0], *asked, _FRAMES[1], *baked, *_FRAMES[2:]),
+        Role.SOUND: (_SOUND[0], *asked, *_SOUND[1:-1], *baked, _SOUND[-1]),
+        Role.SPACE: (space[0], *asked, *space[1:], *squares),
     }
     present = {item.role for item in free}
     return {role: table for role, table in tables.items() if role in present}
@@ -232,16 +314,20 @@ def _sizes(
     free: Sequence[Free],
     choice: Mapping[Role, tuple[tuple[int, ...], tuple[int, ...]]],
     batch: tuple[int, int],
-    shared: bool,
+    alike: Alike,
     run: int,
 ) -> dict[Key, int]:
-    """The sizes of one run; `shared` gives all lengths of one kind the same size."""
+    """The sizes of one run."""
     sizes: dict[Key, int] = {}
+    common = next((role for role in (Role.FRAMES, Role.TOKENS, Role.SOUND) if role in choice), None)
     for item in free:
         if item.role is Role.BATCH:
             sizes[item.key] = batch[run]
-            continue
-        offered = choice[item.role][run]
-        alike = shared and item.role is not Role.SPACE
-        sizes[item.key] = offered[0 if alike else item.index % len(offered)]
+        elif item.role is Role.SPACE or alike is Alike.NOTHING:
+            offered = choice[item.role][run]
+            sizes[item.key] = offered[item.index % len(offered)]
+        elif alike is Alike.KIND or common is None:
+            sizes[item.key] = choice[item.role][run][0]
+        else:
+            sizes[item.key] = choice[common][run][0]
     return sizes

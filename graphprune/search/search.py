@@ -39,7 +39,7 @@ def search(
     """
     if wish.metric is None and settings.wanted.aside > _ASIDE_FOR_AGREEMENT:
         settings = replace(settings, wanted=replace(settings.wanted, aside=_ASIDE_FOR_AGREEMENT))
-    options = _to(options, wish, 0.5)
+    options, settings = _to(options, wish, 0.5), settings.held()
     return on_bench(
         what, options, settings, lambda bench: _Search(bench, options, settings, wish, tell).run()
     )

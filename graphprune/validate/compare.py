@@ -38,17 +38,22 @@ def relative_error(expected: NDArray[Any], found: NDArray[Any], least: float = 0
     return float(np.abs(a - b).max() / max(float(np.abs(a).max()), least, 1e-12))
 
 
-def largest_error(expected: Outputs, found: Outputs, original: Outputs | None = None) -> tuple[float, str]:
-    """The largest relative error over all outputs, and the output that has it.
+def errors_of(expected: Outputs, found: Outputs, original: Outputs | None = None) -> dict[str, float]:
+    """The relative error of each output.
 
     Where masking silences an output (a saturated sigmoid), what is left of it is rounding: differences count
     relative to a thousandth of the `original` output at least.
     """
-    errors = [
-        (relative_error(expected[n], found[n], _silence(original, n)) if n in found else float("inf"), n)
+    return {
+        n: relative_error(expected[n], found[n], _silence(original, n)) if n in found else float("inf")
         for n in expected
-    ]
-    return max(errors, default=(0.0, ""))
+    }
+
+
+def largest_error(expected: Outputs, found: Outputs, original: Outputs | None = None) -> tuple[float, str]:
+    """The largest of these errors, and the output that has it."""
+    errors = errors_of(expected, found, original)
+    return max(((error, n) for n, error in errors.items()), default=(0.0, ""))
 
 
 def _silence(original: Outputs | None, name: str) -> float:

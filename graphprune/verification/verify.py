@@ -135,10 +135,10 @@ def verify_files(
         GraphPruneError: a model, the plan or the inputs cannot be read, or do not belong together.
     """
     onnxruntime()
-    wanted = wanted or Wanted()
+    wanted = (wanted or Wanted()).held()
     chosen = choose_consumers(consumers)
     other = load(pruned)
-    source, normal, analysis = analyse_source(original, seed, progress)
+    source, normal, analysis = analyse_source(original, seed, progress, wanted)
     warnings = list(other.notes)
     calibration, said = _inputs(normal, analysis, wanted, seed)
     with _on_disk(source) as before, _on_disk(other) as after:

@@ -1,0 +1,45 @@
+"""The sizes that a user's inputs have, read before the model has been watched running."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from graphprune.calibrate.calibration import named, read_entries
+from graphprune.errors import CalibrationError
+from graphprune.runtime.dimensions import Sizes, input_dims, real_inputs, sizes_in
+
+_LOOKED_AT = 256  # entries
+
+
+def given_sizes(what: Any, model: ir.Model, preprocessing: str = "") -> tuple[Sizes, ...]:
+    """Sizes of the free dimensions of a model in calibration inputs, the most frequent first.
+
+    Inputs that cannot be read have none: what is wrong with them is said when they are used.
+
+    Args:
+        what: anything that `load_calibration` reads, or None.
+        model: the normalised model.
+        preprocessing: of pictures.
+    """
+    if what is None or (isinstance(what, str) and what.split(":")[0] == "noise"):
+        return ()
+    shapes = {
+        str(v.name): tuple(dim if isinstance(dim, int) else None for dim in input_dims(v))
+        for v in real_inputs(model)
+    }
+    counts: Counter[tuple[Any, ...]] = Counter()
+    try:
+        entries, source = read_entries(what, shapes, _LOOKED_AT, preprocessing)
+        for number, entry in enumerate(itertools.islice(entries, _LOOKED_AT)):
+            feeds = named(entry, list(shapes), source, number)
+            sizes = sizes_in(model, {name: np.shape(array) for name, array in feeds.items()})
+            if sizes is not None:
+                counts[tuple(sizes.items())] += 1
+    except (CalibrationError, ValueError):
+        return ()
+    return tuple(dict(items) for items, _ in counts.most_common())
