@@ -35,6 +35,16 @@ class Links:
                 uses[name] = uses.get(name, 0) + 1
         return cls({o: n for n in facts.nodes for o in n.outputs if o}, readers, uses)
 
+    @classmethod
+    def within(cls, facts: GraphFacts) -> Links:
+        """The links of all graphs, bodies too: there, the nodes that read a tensor are those beside it."""
+        readers: dict[str, list[NodeFacts]] = {}
+        for node in facts.all_nodes:
+            for name in dict.fromkeys(node.inputs):
+                readers.setdefault(name, []).append(node)
+        producer = {o: n for n in facts.all_nodes for o in n.outputs if o}
+        return cls(producer, readers, cls.of(facts).uses)
+
     def added_to(self, name: str) -> tuple[NodeFacts, str] | None:
         """The Add that is the only reader of a tensor, and its other operand."""
         readers = self.readers.get(name, [])

@@ -21,6 +21,7 @@ from graphprune.analysis import Analysis
 from graphprune.analysis.weights import zero_of
 from graphprune.compensate.solve import Normal, fit_checked
 from graphprune.compensate.trial import one_shot
+from graphprune.compensate.within import ROUNDS, Within
 from graphprune.dims import Keeps
 from graphprune.passes import Repair, Repaired
 from graphprune.rewrite.masking import is_masked, kept_elements, zero_removed
@@ -92,7 +93,7 @@ class _Repairer:
         self.batches = batches
         self.facts = analysis.facts
         self.nodes = {n.name: n for n in self.facts.nodes}
-        self.linear = find_linear(analysis)
+        self.linear = find_linear(analysis, within=True)
         self.builder = StageModel(model, self.facts)
         self.original, self.pruned = Store(how.budget), Store(how.budget)
         self.changed: set[str] = set()
@@ -104,7 +105,7 @@ class _Repairer:
         tied = [i for i in self.linear if i.twins]
         if tied:
             self._fit_tied(tied)
-        stages = plan_stages(self.facts, {i.node for i in self.linear if not i.twins})
+        stages = plan_stages(self.facts, {i.outer or i.node for i in self.linear if not i.twins})
         by_stage = self._by_stage(stages)
         for k, feeds in enumerate(self.batches):
             for name in self.facts.inputs:
@@ -117,8 +118,11 @@ class _Repairer:
             self._run(stage.nodes, stage.keeps | beside, self.original, {})
             kept = frozenset(n for n in stage.keeps if n in self.changed)
             self._run(moved, kept, self.pruned, self._weights_of(moved))
-            for item in by_stage.get(number, ()):
+            mine = by_stage.get(number, [])
+            for item in (i for i in mine if not i.outer):
                 self._fit(item)
+            for outer in dict.fromkeys(i.outer for i in mine if i.outer):
+                self._fit_within(outer, [i for i in mine if i.outer == outer])
             self.original.drop(stage.drops | (beside - stage.keeps), len(self.batches))
             self.pruned.drop(stage.drops, len(self.batches))
         self.original.close()
@@ -132,7 +136,7 @@ class _Repairer:
         for item in self.linear:
             if item.twins:
                 continue
-            found.setdefault(max(0, at[item.node] - 1), []).append(item)
+            found.setdefault(max(0, at[item.outer or item.node] - 1), []).append(item)
         return found
 
     # -- running ------------------------------------------------------------------------------
@@ -197,6 +201,29 @@ class _Repairer:
             names = (item.weight, *(u.bias for u in item.uses if u.bias and self.how.centred))
             self.result.weights.update({n: found[n] for n in names if n in found})
 
+    def _fit_within(self, outer: str, items: Sequence[Linear]) -> None:
+        """Fit the operators in the bodies of one node, if it gives something else by now."""
+        was = set(self.changed)
+        if not self._moved([outer]):
+            return
+        within = Within(self.builder, self.analysis, outer, items)
+        self.changed.update(within.read)
+        feeds = [
+            [{n: self._get(n, k, store) for n in within.inputs} for k in range(len(self.batches))]
+            for store in (self.original, self.pruned)
+        ]
+        rounds = 0 if self.how.original_inputs else ROUNDS
+        within.fit(
+            self.original,
+            self.pruned,
+            (feeds[0], feeds[1]),
+            lambda: self._weights_of([outer]),
+            self.result,
+            self._fit,
+            rounds,
+        )
+        self.changed = was
+
     def _fit(self, item: Linear) -> None:
         stored = self.facts.weights[item.weight].numpy()
         weight = item.layout.matrix(item.view(stored).astype(np.float32)) * item.gain
@@ -221,6 +248,9 @@ class _Repairer:
             )
             return
         moments = self._moments(item, weight, columns, rows)
+        if not any(f.count for folds in moments for f in folds):
+            return  # the branch of an If that never ran
+        centred = self.how.centred and (bool(item.bias) or not item.outer)
         dampings = []
         for block, folds in enumerate(moments):
             c, r = columns[block], rows[block]
@@ -230,11 +260,9 @@ class _Repairer:
             both = folds[0].merged(folds[1])
             new, damping = start, float("inf")
             if self.how.weights and not item.why:
-                new, damping = fit_checked(
-                    folds, start, centred=self.how.centred, scale_only=self.how.scale_only
-                )
+                new, damping = fit_checked(folds, start, centred=centred, scale_only=self.how.scale_only)
             dampings.append(damping)
-            normal = Normal.of(both, self.how.centred)
+            normal = Normal.of(both, centred)
             loss += (
                 float(normal.squares.sum()),
                 float(normal.error(start).sum()),
@@ -287,13 +315,18 @@ class _Repairer:
         batches = len(self.batches)
         limit = max(self.how.rows, 8 * weight.shape[2])
         beside = self._beside(item) if self.how.across else None
-        states = self._states(item) if isinstance(item.layout, StateLayout) else None
+        state = isinstance(item.layout, StateLayout)
+        states = self._states(item) if state and not item.outer else None
         for k in range(batches):
             if states is not None:
                 mine = theirs = states[k]
+            elif state:
+                mine = theirs = self.original.get(item.input, k)
             else:
                 theirs = self.original.get(item.input, k)
                 mine = theirs if self.how.original_inputs else self._get(item.input, k, self.pruned)
+            if not mine.size:
+                continue
             count = item.layout.count(mine, item.shape)
             share = -(-limit // batches)
             chosen = None

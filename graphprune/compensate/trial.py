@@ -39,11 +39,12 @@ def one_shot(statistics: Statistics, keeps: Keeps, readers: Sequence[Linear]) ->
         kept = item.layout.matrix(item.view(kept_elements(analysis.weights[item.weight], keeps)))
         matrix = item.layout.matrix(item.view(stored)).astype(np.float64) * item.gain
         fitted, shift = np.zeros(matrix.shape), np.zeros(matrix.shape[:2])
+        centred = all(use.bias for use in item.uses)  # else nothing takes up the mean
         for k, moments in enumerate(statistics.moments(item)):
             c, r = kept[k].any(axis=0), kept[k].any(axis=1)
             if not c.any() or not r.any():
                 continue
-            covariance, mean = moments.covariance, moments.mean
+            covariance, mean = (moments.covariance if centred else moments.second), moments.mean
             new = refit(
                 covariance[np.ix_(c, c)],
                 matrix[k][r] @ covariance[:, c],

@@ -169,9 +169,9 @@ def _believed(free: Sequence[Free], given: Sequence[Sizes]) -> Iterator[Pair]:
     taken = {size for found in lengths for size in found.values()}
     batched = [item.key for item in free if item.role is Role.BATCH]
     apart = next((pair for pair in (_BATCH[0], *_MORE_BATCHES) if not taken & set(pair)), _BATCH[0])
-    own = [{key: sizes[key] for key in batched} for sizes in given] if batched else []
-    batches = [tuple(dict.fromkeys(batched, size) for size in pair) for pair in (apart, *_BATCH[1:])]
-    for one, two in (*batches, *((b, b) for b in own[:1])):
+    own = [{key: sizes[key] for key in batched} for sizes in given]
+    pairs = [(dict.fromkeys(batched, a), dict.fromkeys(batched, b)) for a, b in (apart, *_BATCH[1:])]
+    for one, two in (pairs[0], (own[0], own[0]) if own else pairs[0], *pairs[1:]):
         for first in lengths[:_MOST_GIVEN]:
             others = [found for found in lengths if found != first]
             for second in (*others[:_MOST_GIVEN], first):

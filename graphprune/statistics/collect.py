@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis
 from graphprune.runtime.session import open_session
+from graphprune.statistics.inside import read_inside, unseen
 from graphprune.statistics.linear import Linear, find_linear
 from graphprune.statistics.moments import Moments
 from graphprune.statistics.parts import Parts
@@ -45,7 +46,7 @@ class Statistics:
     ) -> None:
         self.model, self.analysis, self.batches = model, analysis, batches
         self.trials = batches[3::8] if len(batches) >= _ENOUGH else batches
-        self.linear = find_linear(analysis)
+        self.linear = find_linear(analysis, within=True)
         self._rows, self._budget, self._seed = rows, budget, seed
         self._found: dict[tuple[str, str], list[Moments]] = {}
 
@@ -112,14 +113,23 @@ class Statistics:
             blocks = len(item.layout.matrix(np.empty(item.shape, np.int8)))
             self._found[item.node, item.weight] = [Moments() for _ in range(blocks)]
         learnt = [b for b in self.batches if not any(b is t for t in self.trials)] or self.batches
-        uses = [(i, u) for i in items for u in i.uses]
+        every = [(i, u) for i in items for u in i.uses]
+        uses, inside = [p for p in every if not p[1].outer], [p for p in every if p[1].outer]
         with Parts(self.model, self.analysis, {u.input for _, u in uses}) as parts:
-            for number, feeds in enumerate(learnt):
+            for number, feeds in enumerate(learnt if uses else ()):
                 self._add(uses, feeds, number, len(learnt))
                 state = feeds
                 for k in range(parts.count):
                     state, given = parts.run(k, state)
                     self._add(uses, given, number, len(learnt))
+        if inside:
+            read = read_inside(self.model, self.analysis, [u for _, u in inside], learnt)
+            for number, found in enumerate(read):
+                self._add(inside, found, number, len(learnt))
+        for item in items:
+            for moments in self._found[item.node, item.weight]:
+                if not moments.count:
+                    unseen(moments, item.layout.matrix(np.empty(item.shape, np.int8)).shape[2])
 
     def _add(self, uses: Sequence[tuple[Linear, Linear]], found: Feeds, number: int, batches: int) -> None:
         """Take in those of the tensors of a batch that operators (or their twins) read.
@@ -127,7 +137,7 @@ class Statistics:
         Which rows are chosen does not depend on what else is collected, or in which order.
         """
         for item, use in uses:
-            if use.input not in found:
+            if use.input not in found or not found[use.input].size:
                 continue
             x = found[use.input]
             columns = item.layout.matrix(np.empty(item.shape, np.int8)).shape[2]

@@ -45,6 +45,7 @@ class Linear:
         gain: what the operator multiplies the product with (alpha of Gemm).
         why: why its weight cannot be changed, or "".
         twins: other operators that use the same weight in the same way (steps of an unrolled recurrence).
+        outer: the node of the main graph in whose body it is, or "" if it is in the main graph itself.
     """
 
     node: str
@@ -60,6 +61,7 @@ class Linear:
     gain: float = 1.0
     why: str = ""
     twins: tuple[Linear, ...] = ()
+    outer: str = ""
 
     @property
     def uses(self) -> tuple[Linear, ...]:
@@ -79,11 +81,11 @@ class Linear:
         return flat.reshape(like.shape)
 
 
-def find_linear(analysis: Analysis) -> tuple[Linear, ...]:
-    """The linear operators of the main graph, in order."""
+def find_linear(analysis: Analysis, within: bool = False) -> tuple[Linear, ...]:
+    """The linear operators of the main graph, in order; then, if asked for, those within bodies."""
     finder = _Finder(analysis)
     found: dict[str, list[Linear]] = {}
-    for item in finder.run():
+    for item in (*finder.run(), *(finder.run_within() if within else ())):
         found.setdefault(item.weight, []).append(item)
     return tuple(
         joined for items in found.values() for joined in _joined(items, finder.links.uses[items[0].weight])
@@ -112,11 +114,18 @@ class _Finder:
     def __init__(self, analysis: Analysis) -> None:
         self.analysis = analysis
         self.facts = analysis.facts
-        self.links = Links.of(self.facts)
+        self.links, self.inside = Links.of(self.facts), False
 
     def run(self) -> Iterator[Linear]:
         for node in self.facts.nodes:
             yield from self._of(node)
+
+    def run_within(self) -> Iterator[Linear]:
+        """The operators in bodies; no place for a bias is made there."""
+        self.links, self.inside = Links.within(self.facts), True
+        for node in self.facts.nodes:
+            for inner in (n for body in node.bodies for n in body.all_nodes):
+                yield from (replace(item, outer=node.name) for item in self._of(inner))
 
     def _of(self, node: NodeFacts) -> Iterator[Linear]:
         shapes = self.analysis.recording.shapes
@@ -179,6 +188,9 @@ class _Finder:
                 and len(shape) == 2
             ):
                 return other, add.outputs[0]
+            if self.inside and self.links.uses[output] == 1 and sizes[-1:] == shape[-1:]:
+                # Gates of a cell are sums of several products and one bias; any of them may move it.
+                return self._bias(add, place, shape)[0], output
         return "", output
 
     def _own(self, name: str) -> bool:
