@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,11 +24,12 @@ from graphprune.passes import CompensationProblem, Repair, find_pass
 from graphprune.rules.effects import Alternatives, Lookup
 from graphprune.runtime.dimensions import Sizes
 from graphprune.runtime.record import record
-from graphprune.statistics import Statistics, find_linear, open_biases
+from graphprune.statistics import Statistics, Twin, find_linear, make_twin, open_biases
 
 ONLY = "only:"  # before a kind of made-up inputs: learn from nothing else
 _JUDGED_FROM = 64  # with fewer samples all are needed for the repair
 _ASIDE = 8
+_TWIN_BATCHES = 9  # that a twin is made on
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,8 @@ class Inputs:
         model: the normalised model, every linear operator with a bias.
         analysis: of that model.
         opened: names of the biases that were added, all zero.
-        statistics: of the activations.
+        statistics: of the activations; on made-up inputs, of those of the model's twin.
+        twin: the model with channels as they were in training, where inputs are made up.
         judges: batches that are used for nothing but to measure the result, where there are enough.
         judged_on: what those are, in words.
         notes: what the user should know about how the model was made ready.
@@ -108,6 +110,7 @@ class Inputs:
     judges: tuple[Mapping[str, NDArray[Any]], ...]
     judged_on: str
     notes: tuple[str, ...] = ()
+    twin: Twin | None = None
 
     @property
     def judges_made_up(self) -> bool:
@@ -120,17 +123,19 @@ class Inputs:
         """New values for the weights that remain."""
         self.statistics.forget()
         problem = CompensationProblem(
-            self.model,
-            self.analysis,
+            self.statistics.model,
+            self.statistics.analysis,
             keeps,
             self.statistics.batches,
             memory,
             seed,
             lambda done, total: say(f"repair {done}/{total}") if done < total else None,
-            self.calibration.synthetic,
+            self.calibration.synthetic and not self.calibration.lifelike,
         )
         with single_threaded():
             found: Repair = find_pass("compensation", compensation).run(problem)
+        if self.twin is not None:
+            found.weights = self.twin.restored(found.weights)
         return found
 
     def warnings(self, repair: Repair) -> list[str]:
@@ -199,7 +204,26 @@ def prepare_inputs(
             f"the model does not run on the calibration inputs ({calibration.source}): {error}"
         ) from None
     found = Inputs(calibration, opened, ready, names, statistics, judges, judged_on)
-    return _in_basis(found, wanted, seed) if wanted.basis else found
+    if wanted.basis:
+        return _in_basis(found, wanted, seed)
+    kinds = [k for b, k in zip(calibration.batches, calibration.kinds, strict=False) if _among(b, batches)]
+    return _beside_twin(found, kinds, wanted, seed) if kinds and repair else found
+
+
+def _among(feeds: Mapping[str, Any], batches: Sequence[Mapping[str, Any]]) -> bool:
+    return any(feeds is b for b in batches)
+
+
+def _beside_twin(inputs: Inputs, kinds: Sequence[int], wanted: Wanted, seed: int) -> Inputs:
+    """The same with statistics of the model's twin, if it has one."""
+    batches = inputs.statistics.batches
+    twin = make_twin(
+        inputs.model, inputs.analysis, batches[:_TWIN_BATCHES], kinds[:_TWIN_BATCHES], wanted.memory
+    )
+    if twin is None:
+        return inputs
+    statistics = Statistics(twin.model, twin.analysis, batches, budget=wanted.memory, seed=seed)
+    return replace(inputs, statistics=statistics, twin=twin)
 
 
 def _in_basis(inputs: Inputs, wanted: Wanted, seed: int) -> Inputs:

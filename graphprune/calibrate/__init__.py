@@ -7,6 +7,8 @@ hook.py         module:function
 held.py         inputs that can be read only once, held in memory
 given.py        the sizes that inputs have, read before anything else is known of a model
 synthetic.py    inputs made up, for when there are none
+pictures.py     what is made up for images
+sampled.py      what a language model draws itself
 """
 
 from graphprune.calibrate.calibration import Calibration, load_calibration

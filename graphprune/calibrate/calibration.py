@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from graphprune.calibrate.files import read_files
 from graphprune.calibrate.held import Held, hold
 from graphprune.calibrate.images import Preprocessing, is_image_folder, read_images
-from graphprune.calibrate.synthetic import KINDS, synthetic_feeds
+from graphprune.calibrate.synthetic import KINDS, SAMPLES, make_up
 from graphprune.errors import CalibrationError
 from graphprune.runtime.dimensions import real_inputs
 from graphprune.runtime.recording import Recording
@@ -35,12 +35,16 @@ class Calibration:
         samples: how many inputs that are in all.
         source: where they came from, for reports.
         synthetic: made up rather than given.
+        kinds: which kind of made-up inputs each batch holds.
+        lifelike: made up by the model itself.
     """
 
     batches: tuple[Feeds, ...]
     samples: int
     source: str
     synthetic: bool
+    kinds: tuple[int, ...] = ()
+    lifelike: bool = False
 
 
 def load_calibration(
@@ -71,10 +75,9 @@ def load_calibration(
         kind = what.partition(":")[2] or "auto"
         if kind not in KINDS:
             raise CalibrationError(f"unknown kind of noise {kind!r}: choose from {', '.join(KINDS)}")
-        made = synthetic_feeds(model, recording, kind, samples or 256, seed)
-        return _calibration(
-            made, model, recording, None, f"{kind} noise" if kind != "auto" else "noise", True
-        )
+        made = make_up(model, recording, kind, samples or SAMPLES, seed)
+        found = _calibration(made.feeds, model, recording, None, made.how, True)
+        return replace(found, kinds=made.kinds, lifelike=made.lifelike)
     shapes = {str(v.name): _static(v, recording) for v in real_inputs(model)}
     feeds, source = read_entries(what, shapes, samples, preprocessing)
     return _calibration(feeds, model, recording, samples, source, False)

@@ -1,120 +1,134 @@
 """Inputs made up for a model that comes without any.
 
-White noise is far from what networks see: pictures and sounds vary slowly, and most of their energy lies in
-low frequencies. So besides plain noise there are images whose spectrum falls like that of photographs
-(amplitude 1/f: Field, JOSA A 1987) with flat shapes laid over one another (dead leaves: Lee, Mumford and
-Huang, IJCV 2001).
+What an input means decides how: token ids stay inside their table and masks are masks; a language model
+draws its tokens itself (`sampled`); what looks like an image gets pictures (`pictures`); other real numbers
+are normal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from graphprune.runtime.dimensions import real_inputs
+from graphprune.calibrate.pictures import PICTURES, pictures, spatial_axes
+from graphprune.calibrate.sampled import draw_sequences
+from graphprune.errors import ModelError
+from graphprune.runtime.dimensions import Sizes, input_shape, real_inputs
 from graphprune.runtime.feeds import random_feeds
+from graphprune.runtime.meaning import Kind, meaning, value_flow
 from graphprune.runtime.recording import Recording
+from graphprune.runtime.session import open_session
+from graphprune.runtime.sizes import Role, roles
 
 KINDS = ("auto", "normal", "uniform", "images")
+SAMPLES = 384
+BATCH = 32
+_LENGTHS = (64, 32, 16)  # tokens of a sequence, where that is free
+_NUMBERS = 1 << 23  # of all inputs in one batch, at most
 
 Array = NDArray[Any]
+Feeds = Mapping[str, Array]
 
 
-def synthetic_feeds(
-    model: ir.Model, recording: Recording, kind: str, samples: int, seed: int
-) -> Iterator[Mapping[str, Array]]:
-    """Feeds for a model, `samples` in all.
+@dataclass(frozen=True, slots=True)
+class MadeUp:
+    """Inputs that were made up.
+
+    Attributes:
+        feeds: of the model.
+        kinds: which kind of inputs each feed holds.
+        how: in words, for reports.
+        lifelike: the model itself says that they are what it was made for.
+    """
+
+    feeds: tuple[Feeds, ...]
+    kinds: tuple[int, ...]
+    how: str
+    lifelike: bool = False
+
+
+def make_up(model: ir.Model, recording: Recording, kind: str, samples: int, seed: int) -> MadeUp:
+    """Feeds for a model, at least `samples` in all.
 
     Whole numbers stay inside the tables they index and masks stay masks, as in `random_feeds`.
 
     Args:
         model: the normalised model.
         recording: of its tensors.
-        kind: "normal", "uniform", "images", or "auto": images where an input looks like one, else normal.
+        kind: "normal", "uniform", "images", or "auto": what the model draws itself, else images where an
+            input looks like one, else normal.
         samples: how many.
         seed: equal seeds give equal inputs.
     """
-    sizes = dict(recording.sizes)
-    first = {str(v.name): recording.shapes.get(str(v.name), ()) for v in real_inputs(model)}
-    in_one = max((s[0] for n, s in first.items() if s and recording.dynamic(n)[0]), default=1)
-    for number in range(-(-samples // max(1, in_one))):
-        feeds = random_feeds(model, sizes, seed * 1_000_003 + number)
-        random = np.random.default_rng((seed, number))
-        yield {name: _changed(array, kind, random) for name, array in feeds.items()}
+    sizes, batch = likely_sizes(model, recording)
+    count = -(-samples // batch)
+    kinds = tuple(number % PICTURES for number in range(count))
+    feeds = tuple(_feed(model, sizes, kind, kinds[k], (seed, k)) for k in range(count))
+    if kind != "auto":
+        return MadeUp(feeds, kinds if kind == "images" else (0,) * count, f"{kind} noise")
+    drawn = draw_sequences(model, feeds, bounds(model, sizes), seed)
+    if drawn:
+        return MadeUp(drawn, (0,) * len(drawn), "sequences that the model drew itself", True)
+    return MadeUp(feeds, kinds, "noise")
 
 
-def _changed(array: Array, kind: str, random: np.random.Generator) -> Array:
+def likely_sizes(model: ir.Model, recording: Recording) -> tuple[Sizes, int]:
+    """Sizes that a model runs at: many samples at once, sequences of some length; and how many samples.
+
+    Those that shapes were recorded at are small and prime; the first of these that works is taken instead.
+    """
+    recorded = dict(recording.sizes)
+    free = {k: role for k, role in roles(model).items() if recording.sizes_second.get(k) != recorded.get(k)}
+    each = sum(int(np.prod(input_shape(v, recorded)[1:])) for v in real_inputs(model))
+    batch = int(min(BATCH, max(2, _NUMBERS // max(1, each))))
+    lengths = _LENGTHS if Role.TOKENS in free.values() else _LENGTHS[:1]
+    wanted = [{Role.BATCH: batch, Role.TOKENS: length} for length in lengths] + [{Role.BATCH: batch}]
+    for sizes in ({**recorded, **{k: w[r] for k, r in free.items() if r in w}} for w in wanted):
+        if sizes != recorded and _runs(model, sizes):
+            return sizes, _samples(model, recording, sizes)
+    return recorded, _samples(model, recording, recorded)
+
+
+def _runs(model: ir.Model, sizes: Sizes) -> bool:
+    try:
+        with open_session(model) as session:
+            session.run(random_feeds(model, sizes, 0))
+    except ModelError:
+        return False
+    return True
+
+
+def _samples(model: ir.Model, recording: Recording, sizes: Sizes) -> int:
+    """How many samples are in one feed: the largest free first axis."""
+    shapes = {str(v.name): input_shape(v, sizes) for v in real_inputs(model)}
+    return max((s[0] for n, s in shapes.items() if s and recording.dynamic(n)[0]), default=1)
+
+
+def bounds(model: ir.Model, sizes: Sizes) -> dict[str, int]:
+    """How many rows the tables have that inputs of whole numbers index."""
+    flow = value_flow(model)
+    meant = {str(v.name): meaning(v, flow, sizes) for v in real_inputs(model)}
+    return {name: m.bound for name, m in meant.items() if m.kind is Kind.INDEX}
+
+
+def _feed(model: ir.Model, sizes: Sizes, kind: str, picture: int, seed: tuple[int, int]) -> Feeds:
+    feeds = random_feeds(model, sizes, seed[0] * 1_000_003 + seed[1])
+    random = np.random.default_rng(seed)
+    return {name: _changed(array, kind, picture, random) for name, array in feeds.items()}
+
+
+def _changed(array: Array, kind: str, picture: int, random: np.random.Generator) -> Array:
     if array.dtype.kind != "f" or not array.size or set(np.unique(array[:1].ravel()[:64])) <= {0.0, 1.0}:
         return array
     if kind == "uniform":
         uniform = random.random(array.shape) * 2 * np.sqrt(3) - np.sqrt(3)
         return np.asarray(uniform.astype(array.dtype))
-    axes = _spatial(array.shape)
+    axes = spatial_axes(array.shape)
     if kind == "normal" or not axes:
         return array
-    return _images(array.shape, axes, random).astype(array.dtype)
-
-
-def _spatial(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The axes of an image, a volume or a signal: those after channels, or before them in NHWC."""
-    if len(shape) == 4:
-        return (1, 2) if shape[3] in (1, 3, 4) and shape[1] > 4 else (2, 3)
-    return ()
-
-
-def _images(shape: tuple[int, ...], axes: tuple[int, ...], random: np.random.Generator) -> Array:
-    """Standardised images: textures, flat shapes over them, or one thing on a flat ground."""
-    last = tuple(s for k, s in enumerate(shape) if k not in axes)
-    sizes = (shape[axes[0]], shape[axes[1]])
-    images = np.empty((*last, *sizes))
-    for sample in range(last[0]):
-        kind = random.integers(3)
-        image = _smooth((*last[1:], *sizes), random, exponent=random.uniform(0.8, 1.6))
-        if kind == 1:
-            _lay_shapes(image, sizes, random)
-        elif kind == 2:
-            image = _thing(image, sizes, random)
-        if random.random() < 0.5:  # channels of pictures go together
-            image = 0.8 * image.mean(axis=0, keepdims=True) + 0.2 * image if image.ndim > 2 else image
-        spread = max(float(image.std()), 1e-6)
-        images[sample] = (image - image.mean()) / spread * random.uniform(0.5, 1.3) + random.normal(0, 0.4)
-    return np.moveaxis(images, (-2, -1), axes)
-
-
-def _smooth(shape: tuple[int, ...], random: np.random.Generator, exponent: float = 1.0) -> Array:
-    """Noise whose amplitude falls with frequency, unit variance, along the last two axes."""
-    across = np.fft.fftfreq(shape[-2])[:, None], np.fft.fftfreq(shape[-1])[None]
-    frequencies = np.sqrt(across[0] ** 2 + across[1] ** 2)
-    frequencies[0, 0] = 1.0
-    noise = random.standard_normal(shape) + 1j * random.standard_normal(shape)
-    found = np.fft.ifft2(noise / frequencies**exponent).real
-    return np.asarray(found / (found.std(axis=(-2, -1), keepdims=True) + 1e-9))
-
-
-def _lay_shapes(image: Array, sizes: tuple[int, int], random: np.random.Generator) -> None:
-    """Paint flat rectangles over an image."""
-    for _ in range(int(random.integers(2, 12))):
-        top, left = (int(random.integers(0, n)) for n in sizes)
-        high, wide = (int(random.integers(1, max(2, n // 2))) for n in sizes)
-        level = random.normal(0, 1.2, (*image.shape[:-2], 1, 1))
-        image[..., top : top + high, left : left + wide] = level
-
-
-def _thing(image: Array, sizes: tuple[int, int], random: np.random.Generator) -> Array:
-    """One textured thing, about in the middle, on a flat ground."""
-    y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in sizes), indexing="ij")
-    reach = random.uniform(0.4, 0.9, 2)
-    inside = (
-        1
-        - (np.abs(y) / reach[0]) ** random.uniform(1.5, 6)
-        - (np.abs(x) / reach[1]) ** random.uniform(1.5, 6)
-    )
-    inside = inside + 0.4 * _smooth(sizes, random, 1.5)
-    if random.random() < 0.6:  # most things are nearly the same left and right
-        inside = (inside + inside[:, ::-1]) / 2
-    ground = random.normal(0, 1, (*image.shape[:-2], 1, 1)) - 1.5
-    return np.where(inside > 0, 0.6 * image + random.normal(1, 0.6), ground)
+    return pictures(array.shape, axes, random, picture).astype(array.dtype)

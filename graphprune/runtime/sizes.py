@@ -183,6 +183,11 @@ def _lengths(free: Sequence[Free], sizes: Sizes) -> dict[Key, int]:
     return {item.key: sizes[item.key] for item in free if item.role is not Role.BATCH}
 
 
+def roles(model: ir.Model) -> dict[Key, Role]:
+    """What each free dimension counts, as far as its name and place tell."""
+    return {item.key: item.role for item in _classify(model)}
+
+
 def _known(model: ir.Model) -> dict[Key, int]:
     """Free dimensions that the weights leave no choice about."""
     keys = set(free_dimensions(model))

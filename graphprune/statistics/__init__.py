@@ -7,19 +7,23 @@ moments.py  streaming mean and covariance
 collect.py  moments of all operators in one pass over the calibration inputs
 stages.py   runs a model stage by stage, while its weights change
 parts.py    runs a model in a few parts, from the middle if need be
+twins.py    the same network with channels that look as in training, for inputs that do not
 """
 
 from graphprune.statistics.biases import drop_zero_biases, open_biases
 from graphprune.statistics.collect import Statistics
 from graphprune.statistics.linear import Linear, find_linear, unit_columns
 from graphprune.statistics.moments import Moments
+from graphprune.statistics.twins import Twin, make_twin
 
 __all__ = [
     "Linear",
     "Moments",
     "Statistics",
+    "Twin",
     "drop_zero_biases",
     "find_linear",
+    "make_twin",
     "open_biases",
     "unit_columns",
 ]
