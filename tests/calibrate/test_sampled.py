@@ -1,0 +1,84 @@
+"""Sequences that a language model draws itself: which models speak, and what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from graphprune.calibrate import load_calibration
+from graphprune.calibrate.sampled import WORK, draw_sequences
+from graphprune.normalise import normalise
+from graphprune.runtime import record
+
+TOKENS = 11
+HEAD = '<ir_version: 8, opset_import: ["" : 17]>'
+# Each token says which one comes next.
+SPEAKS = f"""{HEAD} g (int64[batch, sequence] ids) => (float[batch, sequence, 11] scores) <float[11, 11] next> {{
+ scores = Gather(next, ids) }}"""
+# The same, but every position reads all the others.
+LOOKS_AHEAD = f"""{HEAD} g (int64[batch, sequence] ids) => (float[batch, sequence, 11] scores)
+ <float[11, 11] next> {{
+ one = Gather(next, ids)
+ all = ReduceMean<axes=[1]>(one)
+ scores = Add(one, all) }}"""
+# One score for each of three tags: not a vocabulary of eleven.
+TAGS = f"""{HEAD} g (int64[batch, sequence] ids) => (float[batch, sequence, 3] scores) <float[11, 3] next> {{
+ scores = Gather(next, ids) }}"""
+
+
+def model_of(text: str, outputs: int = TOKENS) -> ir.Model:
+    proto = onnx.parser.parse_model(text)
+    del proto.graph.value_info[:]
+    table = np.zeros((TOKENS, outputs), np.float32)
+    table[np.arange(TOKENS), (np.arange(TOKENS) + 3) % outputs] = 9.0
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(table, "next"))
+    return normalise(ir.from_proto(proto))
+
+
+def feeds(count: int = 16, length: int = 12) -> dict[str, np.ndarray]:
+    return {"ids": np.random.default_rng(0).integers(0, TOKENS, (count, length))}
+
+
+def test_tokens_follow_one_another_as_the_model_says() -> None:
+    drawn = draw_sequences(model_of(SPEAKS), [feeds(), feeds()], {"ids": TOKENS}, 0)
+    assert len(drawn) == 2
+    for batch in drawn:
+        ids = batch["ids"]
+        assert ids.shape == (16, 12)
+        assert ((ids[:, 1:] - ids[:, :-1]) % TOKENS == 3).mean() > 0.9
+        assert len(np.unique(ids[:, 0])) > 3  # they do not all begin alike
+
+
+def test_seeds_repeat() -> None:
+    model = model_of(SPEAKS)
+    first, again, other = (
+        draw_sequences(model, [feeds()], {"ids": TOKENS}, seed)[0]["ids"] for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+@pytest.mark.parametrize(("text", "outputs"), [(LOOKS_AHEAD, TOKENS), (TAGS, 3)])
+def test_others_do_not_speak(text: str, outputs: int) -> None:
+    assert draw_sequences(model_of(text, outputs), [feeds()], {"ids": TOKENS}, 0) == ()
+
+
+def test_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batches = model_of(SPEAKS), [feeds() for _ in range(5)]
+    one = 16 * 12 * 12 * TOKENS * TOKENS / 2
+    assert one < WORK
+    monkeypatch.setattr("graphprune.calibrate.sampled.WORK", 2.5 * one)
+    assert len(draw_sequences(model, batches, {"ids": TOKENS}, 0)) == 2
+
+
+def test_noise_for_a_language_model_is_its_own_text() -> None:
+    model = model_of(SPEAKS)
+    found = load_calibration("noise", model, record(model), samples=32)
+    assert found.synthetic
+    assert found.lifelike
+    assert "drew itself" in found.source
+    ids = found.batches[0]["ids"]
+    assert ids.shape == (32, 64)  # not the small sizes that shapes were recorded at
+    assert ((ids[:, 1:] - ids[:, :-1]) % TOKENS == 3).mean() > 0.9
