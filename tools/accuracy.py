@@ -40,6 +40,7 @@ sys.path.insert(0, str(ROOT / "models"))
 import evaluate as bundled  # noqa: E402
 
 FIGURES = ROOT / "docs" / "accuracy"
+_SAME = 0.005  # of the metric; processors round differently
 _FEWEST, _MOST, _BYTES = 128, 1024, 64 << 20  # feeds of a script that are used
 
 
@@ -192,10 +193,11 @@ class Figures:
         self.found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
 
     def of(self, subject: Subject) -> dict[str, Any]:
-        """The records of one model by a text that names method, share and seed."""
-        entry = self.found.setdefault(
-            subject.name, {"metric": subject.metric, "dense": subject.dense, "records": {}}
-        )
+        """The records of one model by a text that names method, share and seed; those of another file go."""
+        entry = self.found.get(subject.name)
+        if entry is None or abs(entry["dense"] - subject.dense) > _SAME:
+            entry = {"metric": subject.metric, "dense": subject.dense, "records": {}}
+            self.found[subject.name] = entry
         records: dict[str, Any] = entry["records"]
         return records
 

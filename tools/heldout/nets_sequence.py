@@ -22,12 +22,14 @@ class Encoder(nn.Module):
         self.pool, self.last = nn.Linear(width, width), nn.Linear(width, PACKAGES)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Map ids and mask (n, t) to logits (n, classes) by the first token."""
+        """Map ids and mask (n, t) to logits (n, classes) by the mean of what is read."""
         x = self.norm(self.words(tokens) + self.places(torch.arange(tokens.shape[1])))
         hidden = (1.0 - mask[:, None, None, :].float()) * -1e4
         for block in self.blocks:
             x = block(x, hidden)
-        return self.last(torch.tanh(self.pool(x[:, 0])))
+        seen = mask[:, :, None].float()
+        mean = (x * seen).sum(1) / seen.sum(1)
+        return self.last(torch.tanh(self.pool(mean)))
 
 
 class EncoderBlock(nn.Module):

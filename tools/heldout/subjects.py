@@ -45,7 +45,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "mobilenet": _image("MobileNetV2-like", "mobilenet", "fashion-small", 500, False),
     "gpt": _sequence("GPT-2-like on bytes", "Decoder", "source", 800, True, batch=8),
     "resnet": _image("plain ResNet", "resnet", "fashion-small", 500, True),
-    "bert": _sequence("BERT-like with a mask", "Encoder", "passages", 450, False, rate=2e-3),
+    "bert": _sequence("BERT-like with a mask", "Encoder", "passages", 700, False, rate=3e-3),
     "tagger": _sequence("LSTM in one direction", "Tagger", "kinds", 500, False, rate=6e-3, batch=32),
     "regnet": _image("RegNet-like, grouped", "regnet", "fashion-small", 400, False),
     "tcn": _sequence("dilated convolutions over time", "Tcn", "kinds", 400, True, batch=32),
