@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis
+from graphprune.analysis.facts import GraphFacts
 from graphprune.compensate.solve import refit
 from graphprune.dims import Keeps
 from graphprune.rewrite.masking import kept_elements, masked_weights
@@ -20,6 +21,9 @@ Array = NDArray[Any]
 Outputs = Sequence[Mapping[str, Array]]
 
 DAMPING = 1e-2
+_SQUASHES = frozenset({"Softmax", "Sigmoid", "HardSigmoid"})
+_MOVES = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Flatten", "Cast"})
+_ONE_AXIS = 13  # the version from which Softmax goes along one axis
 
 
 def one_shot(statistics: Statistics, keeps: Keeps, readers: Sequence[Linear]) -> dict[str, Array]:
@@ -78,12 +82,14 @@ class Trials:
     along; so trials come in the order of their first changed weight, or cost a new start.
 
     Attributes:
-        before: outputs of the original for each batch.
+        before: what is compared of the original, for each batch: its outputs and, where those saturate, what
+            they are computed from as well.
     """
 
     def __init__(self, model: ir.Model, analysis: Analysis, batches: Sequence[Mapping[str, Array]]) -> None:
         """Run the original on all batches."""
-        self._parts, self._batches = Parts(model, analysis), batches
+        self._inner = dict(_before_saturation(analysis.facts))
+        self._parts, self._batches = Parts(model, analysis, self._inner), batches
         self._at, self._states = 0, list(batches)
         passed = [n for n in analysis.facts.outputs if n in batches[0]]
         self.before: Outputs = [{**{n: b[n] for n in passed}, **self._rest(0, b)} for b in batches]
@@ -100,7 +106,7 @@ class Trials:
         with self._parts.opened(first, last, self._states[0], weights) as session:
             for state, before in zip(self._states, self.before, strict=True):
                 alive, given = self._parts.step(session, last, state)
-                found.append({**before, **given, **self._rest(last + 1, alive)})
+                found.append({**before, **self._centred(given), **self._rest(last + 1, alive)})
         return found
 
     def loss(self, weights: Mapping[str, Array]) -> float:
@@ -125,12 +131,37 @@ class Trials:
         found: dict[str, Array] = {}
         for k in range(first, self._parts.count):
             state, given = self._parts.run(k, state)
-            found.update(given)
+            found.update(self._centred(given))
         return found
+
+    def _centred(self, given: Mapping[str, Array]) -> dict[str, Array]:
+        """Tensors less their mean over the axes along which adding a constant changes no output."""
+        return {
+            n: a - a.mean(axis=axes, keepdims=True) if (axes := self._inner.get(n)) else a
+            for n, a in given.items()
+        }
+
+
+def _before_saturation(facts: GraphFacts) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Tensors that outputs are squashed from, with the axes along which only differences count.
+
+    A probability near one hides a loss until it has grown large; what it is computed from does not.
+    """
+    producer = {name: node for node in facts.nodes for name in node.outputs}
+    for output in facts.outputs:
+        node = producer.get(output)
+        while node is not None and node.op in _MOVES and not node.domain:
+            node = producer.get(node.inputs[0])
+        if node is None or node.domain or node.op not in _SQUASHES:
+            continue
+        axes: tuple[int, ...] = ()
+        if node.op == "Softmax":
+            axes = (int(node.attributes.get("axis", -1 if node.version >= _ONE_AXIS else 1)),)
+        yield node.inputs[0], axes
 
 
 def distance(before: Outputs, after: Outputs) -> float:
-    """Mean over the real outputs of the squared error, as a share of the variance of the output."""
+    """Mean over all real tensors of the squared error, as a share of the variance of the tensor."""
     shares = []
     for name, first in before[0].items():
         if not np.issubdtype(first.dtype, np.floating):

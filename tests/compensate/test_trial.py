@@ -90,3 +90,41 @@ def test_what_is_wanted_is_given_and_the_rest_forgotten() -> None:
             seen |= given
         assert not state
     assert {"c", "g", "y", "early"} <= seen.keys()
+
+
+@pytest.mark.parametrize("squash", ["Softmax <axis = -1> (far)", "Sigmoid(far)"])
+def test_a_loss_behind_saturated_outputs_is_seen(squash: str) -> None:
+    """Probabilities of nought and one hardly move; what they are computed from does."""
+    text = f"""n (float[n, 6] x) => (float[n, 6] y) <float[6, 6] A, float[1] far_off> {{
+      a = MatMul(x, A)
+      far = Mul(a, far_off)
+      p = {squash}
+      y = Identity(p) }}"""
+    model, analysis = analysed(build(text))
+    matrix = np.where(np.arange(6) % 2, 1, -1).astype(np.float32) * np.ones((6, 1), np.float32)
+    for name, array in {"A": matrix, "far_off": np.full(1, 30, np.float32)}.items():
+        model.graph.initializers[name].const_value = ir.tensor(array, name=name)
+    batches = [{"x": np.abs(b["x"]) + 1} for b in BATCHES]
+    trials = Trials(model, analysis, batches)
+    assert "far" in trials.before[0]
+    changed = {"A": matrix * (1 + 0.2 * DRAW.random((6, 6))).astype(np.float32)}
+    (name,) = analysis.facts.outputs
+    for after, before in zip(trials.after(changed), trials.before, strict=True):
+        if "Sigmoid" in squash:
+            np.testing.assert_allclose(after[name], before[name], atol=1e-6)
+    assert trials.loss(changed) > 1e-3
+    trials.close()
+
+
+def test_a_constant_added_before_a_softmax_is_no_loss() -> None:
+    text = """n (float[n, 6] x) => (float[n, 6] y) <float[6, 6] A, float[6] B> {
+      a = MatMul(x, A)
+      b = Add(a, B)
+      y = Softmax <axis = -1> (b) }"""
+    model, analysis = analysed(build(text))
+    trials = Trials(model, analysis, BATCHES)
+    bias = model.graph.initializers["B"].const_value
+    assert bias is not None
+    assert trials.loss({"B": bias.numpy() + 3}) < 1e-8
+    assert trials.loss({"B": bias.numpy() + np.arange(6, dtype=np.float32)}) > 1e-3
+    trials.close()

@@ -3,7 +3,8 @@
 A reader's error tells nothing of what the rest of the network makes of it. So each group is cut by itself to
 two widths, its readers are refitted, and the network is run: the scores of the group are stretched so that
 they add up to what the outputs lost. Source: the idea of layer-wise sensitivity (Li et al., ICLR 2017) and
-the additivity of small losses (LAPTOP-Diff, 2024); with refitted readers it is ours.
+the additivity of small losses (LAPTOP-Diff, 2024); with refitted readers it is ours. Where groups measured
+one by one mislead, a trial of the whole cut finds out (`joint.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from graphprune.compensate.trial import Trials, one_shot
 from graphprune.dims import Slots
 from graphprune.passes import Scores, ScoringProblem
 from graphprune.statistics import unit_columns
+from graphprune_passes.normalisers.joint import believed
 
 Floats = NDArray[np.float64]
 
@@ -35,8 +37,18 @@ def normalise(problem: ScoringProblem, scores: Scores) -> Scores:
     found = {}
     for group in sorted(problem.groups, key=lambda g: places[g.atom]):
         found[group.atom] = _measured(problem, group, scores[group.atom], trials)
+    measured = {g.atom: found[g.atom] for g in problem.groups}
+    best = believed(problem, (measured, _even(measured, scores)), trials)
     trials.close()
-    return {g.atom: found[g.atom] for g in problem.groups}
+    return best
+
+
+def _even(measured: Scores, scores: Scores) -> Scores:
+    """Scores with the same mean in every group, which trusts no measurement; together they lose as much."""
+    total = sum(float(s.sum()) for s in measured.values())
+    slots = sum(s.size for s in scores.values())
+    mean = total / max(1, slots)
+    return {a: np.asarray(s * mean / max(float(np.abs(s).mean()), 1e-300)) for a, s in scores.items()}
 
 
 def _touched(problem: ScoringProblem, group: Group) -> set[str]:
