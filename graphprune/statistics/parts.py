@@ -185,11 +185,12 @@ def _borders(nodes: Sequence[NodeFacts], analysis: Analysis, most: int) -> list[
 def _alive(nodes: Sequence[NodeFacts], shapes: Mapping[str, tuple[int, ...]]) -> list[float]:
     """Elements of the tensors alive before each node and at the end; infinity where one has no shape."""
     until = {name: k for k, n in enumerate(nodes) for name in _read(n)}
-    changes = np.zeros(len(nodes) + 2)
+    elements, unknown = np.zeros(len(nodes) + 2), np.zeros(len(nodes) + 2)
     for k, node in enumerate(nodes):
         for name in node.outputs:
             if until.get(name, -1) > k:
-                size = float(np.prod(shapes[name])) if name in shapes else np.inf
+                size = float(np.prod(shapes[name])) if name in shapes else 1.0
+                changes = elements if name in shapes else unknown
                 changes[k + 1] += size
-                changes[until[name] + 1] -= 0 if np.isinf(size) else size
-    return [float(v) for v in np.cumsum(changes)]
+                changes[until[name] + 1] -= size
+    return [float("inf") if u else float(v) for v, u in zip(elements.cumsum(), unknown.cumsum(), strict=True)]

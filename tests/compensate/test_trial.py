@@ -128,3 +128,29 @@ def test_a_constant_added_before_a_softmax_is_no_loss() -> None:
     assert trials.loss({"B": bias.numpy() + 3}) < 1e-8
     assert trials.loss({"B": bias.numpy() + np.arange(6, dtype=np.float32)}) > 1e-3
     trials.close()
+
+
+def test_no_part_begins_between_what_makes_a_sequence_and_what_reads_it() -> None:
+    steps = "\n".join(f"  s{k} = Tanh(s{k - 1})" for k in range(1, 12))
+    text = f"""n (float[n, 6] x) => (float[n, 6] y) <float[6, 6] A> {{
+  s0 = MatMul(x, A)
+{steps}
+  pieces = SplitToSequence <axis = 1> (s11)
+  t0 = Relu(s11)
+  t1 = Tanh(t0)
+  t2 = Tanh(t1)
+  t3 = Tanh(t2)
+  joined = ConcatFromSequence <axis = 1> (pieces)
+  u0 = Add(t3, joined)
+  u1 = Tanh(u0)
+  u2 = Tanh(u1)
+  u3 = Tanh(u2)
+  y = Tanh(u3) }}"""
+    model, analysis = analysed(build(text))
+    state: dict[str, np.ndarray] = BATCHES[0]
+    with Parts(model, analysis) as parts:
+        assert parts.count > 2
+        for k in range(parts.count):
+            state, given = parts.run(k, state)
+            assert "pieces" not in state
+    assert given["y"].shape == (3, 6)
