@@ -16,7 +16,8 @@ HEAD = """# Coverage
 Every exported model at hand, pruned without any hint: `graphprune MODEL --ratio 0.5` with the check of
 mask equivalence on. Made by `tools/zoo/run.py`; the models come from `tools/zoo/export.py` (weights
 drawn at random so that every layer matters; `zoo-default`: as initialised, with equal biases and gains that
-exporters store once) and from public collections.
+exporters store once) and from public collections. The records behind it are in `docs/coverage`, where runs on
+several machines meet.
 
 *Reached* is the share of the weights that some removable dimension runs through: with a result exactly
 equal to the masked original, and in all (with the dimensions that can only be removed approximately).
@@ -80,6 +81,7 @@ def _summary(records: Sequence[Record]) -> str:
         f"come out equal to the masked original (in {seen} masking moved the outputs by more than 0.1 %)",
         f"- {count['different']} differ, {count['refused']} are refused with a reason, "
         f"{count['not checked']} could not be checked, {count['failed']} fail",
+        f"- pruned on {_days(records)}",
     ]
     if exact and times:
         lines += [
@@ -89,6 +91,12 @@ def _summary(records: Sequence[Record]) -> str:
             f"slowest {times[-1]:.0f} ms",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _days(records: Sequence[Record]) -> str:
+    """When the records were made: rows of an earlier day come from an earlier version."""
+    days = Counter(r["day"] for r in records if "day" in r)
+    return ", ".join(f"{day} ({n} files)" for day, n in sorted(days.items())) or "days that nobody noted"
 
 
 def _ninth(values: Sequence[float]) -> float:
@@ -175,7 +183,7 @@ def _useful(record: Record) -> bool:
 
 def _complaints(rivals: Mapping[str, Record]) -> str:
     count = Counter(
-        (key.split("/")[0], record["why"]) for key, record in rivals.items() if record["status"] != "works"
+        (key.split("/")[0], record["why"]) for key, record in rivals.items() if record.get("why")
     )
     lines = ["| tool | what goes wrong | times |", "|---|---|---:|"]
     lines += [f"| {rival} | {_cell(why)} | {n} |" for (rival, why), n in count.most_common(12)]
@@ -221,7 +229,13 @@ def _why_not_cut(records: Sequence[Record]) -> str:
         for reason, count in record.get("not_cut", {}).items():
             files[reason] += 1
             groups[reason] += count
-    lines = ["## Why dimensions are not cut\n", "| reason | files | dimensions |", "|---|---:|---:|"]
+    told = sum("not_cut" in record for record in records)
+    lines = [
+        "## Why dimensions are not cut\n",
+        f"In the {told} files whose records have reasons.\n",
+        "| reason | files | dimensions |",
+        "|---|---:|---:|",
+    ]
     lines += [f"| {_cell(reason)} | {n} | {groups[reason]} |" for reason, n in files.most_common(40)]
     return "\n".join(lines) + "\n"
 

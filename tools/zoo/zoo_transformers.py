@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import configs_media
+import configs_newer
+import configs_text
 from case import BATCH, Architecture, Built
-from configs_media import IMAGE, VISION
-from configs_text import BASE, IDS, SEQ2SEQ, TEXT, TEXT_TO_TEXT, VOCABULARY
+from configs_media import IMAGE
+from configs_text import BASE, SEQ2SEQ, TEXT_TO_TEXT, VOCABULARY
 
+TEXT = {**configs_text.TEXT, **configs_newer.TEXT}
+IDS = {**configs_text.IDS, **configs_newer.IDS}
+VISION = {**configs_media.VISION, **configs_newer.VISION}
 SEQUENCE = 12
 TOKENS = {0: "batch", 1: "sequence"}
 
