@@ -282,6 +282,22 @@ def test_only_the_baked_length_runs(build, rng):
     assert found.note == "recorded at one size of seq"
 
 
+def test_a_table_of_positions_tells_the_length(build, rng):
+    """Nothing but the rows of what is added says that the declared length is not free."""
+    model = build(
+        """g (float[batch, seq, 4] x) => (float[a, b, c] y) {
+            a = MatMul(x, m)
+            y = Add(a, place)
+        }""",
+        m=rng.standard_normal((4, 6)).astype(np.float32),
+        place=rng.standard_normal((1, 29, 6)).astype(np.float32),
+    )
+    found = record(model)
+    assert found.method == "run"
+    assert found.sizes == {"batch": 3, "seq": 29}
+    assert found.sizes_second == {"batch": 2, "seq": 29}
+
+
 def test_one_size_only_is_said(build, rng):
     model = build(
         """g (float[batch, 3, h, w] x) => (float[batch, 7] y) {
