@@ -39,7 +39,7 @@ def ready(text: str, weights: dict[str, np.ndarray]) -> tuple[ir.Model, Analysis
     for name, values in weights.items():
         proto.graph.initializer.append(onnx.numpy_helper.from_array(values.astype(np.float32), name))
     model, analysis = prepare_normal(normalise(ir.from_proto(proto)), 0)
-    opened, recording, _ = open_biases(model, analysis.recording, find_linear(analysis))
+    opened, *_ = open_biases(model, analysis.recording, find_linear(analysis))
     return prepare_normal(opened, 0)
 
 

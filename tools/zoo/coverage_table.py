@@ -182,9 +182,7 @@ def _useful(record: Record) -> bool:
 
 
 def _complaints(rivals: Mapping[str, Record]) -> str:
-    count = Counter(
-        (key.split("/")[0], record["why"]) for key, record in rivals.items() if record.get("why")
-    )
+    count = Counter((key.split("/")[0], record["why"]) for key, record in rivals.items() if record.get("why"))
     lines = ["| tool | what goes wrong | times |", "|---|---|---:|"]
     lines += [f"| {rival} | {_cell(why)} | {n} |" for (rival, why), n in count.most_common(12)]
     return "\n".join(lines) + "\n"

@@ -14,9 +14,8 @@ import numpy as np
 
 from graphprune.analysis import CostModel
 from graphprune.compensate.trial import Trials, one_shot
-from graphprune.decide.decision import best_slots
 from graphprune.dims import Slots
-from graphprune.passes import AllocationProblem, Scores, ScoringProblem
+from graphprune.passes import AllocationProblem, Scores, ScoringProblem, best_slots
 from graphprune.statistics import unit_columns
 from graphprune_passes.allocations.knapsack import allocate
 
