@@ -57,6 +57,7 @@ def prune(
     normaliser: str = "",
     allocation: str = "",
     compensation: str = "",
+    depth: str = "",
     round_to: int | str = 1,
     min_keep: float = 0.1,
     structures: Sequence[str] | None = None,
@@ -99,6 +100,7 @@ def prune(
         normaliser: how scores are made comparable between groups.
         allocation: how many slots each group keeps.
         compensation: how the remaining weights are repaired.
+        depth: what a layer is worth, where layers may go (`structures` names them).
         round_to: kept channels and neurons are rounded up to a multiple of this; "auto" for the multiples
             that this machine's kernels compute at a time.
         min_keep: smallest share of slots any group keeps when a target or a global ranking decides.
@@ -136,6 +138,7 @@ def prune(
         exclude=tuple(exclude),
         ratios=dict(ratios or {}),
         seed=seed,
+        depth=depth,
     )
     wanted = Wanted(calib, calib_samples, preprocess, memory)
     settings = Settings(

@@ -10,6 +10,7 @@ for how to write one.
     allocation    scores and a share to remove -> how many slots every group keeps
     compensation  kept slots -> new values for the weights that remain
     basis         the model -> other weights for the same function, before anything is scored
+    depth         problem -> a score for every layer that may go as a whole
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from graphprune.errors import UsageError
 from graphprune.statistics import Statistics
 
 Floats = NDArray[np.float64]
-Kind = Literal["criterion", "reducer", "normaliser", "allocation", "compensation", "basis"]
+Kind = Literal["criterion", "reducer", "normaliser", "allocation", "compensation", "basis", "depth"]
 
 Scores = Mapping[int, Floats]
 """For every group (by atom id) a score for each slot, shape `(*outer sizes, size)`; higher is kept."""
@@ -241,6 +242,8 @@ class Pass:
         needs: "inputs" if it looks at activations.
         settle: of an allocation that searches on when the budget is met; by default the slots of highest
             score stay.
+        unit: what its scores count, where sums of them mean something; scores of one unit can be compared.
+        layers: of an allocation, whether it weighs layers (groups of one slot and no floor) against widths.
     """
 
     kind: Kind
@@ -249,6 +252,8 @@ class Pass:
     summary: str
     needs: Literal["weights", "inputs"] = "weights"
     settle: Settle | None = None
+    unit: str = ""
+    layers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +270,7 @@ class Recipe:
         noise: kind of inputs to make up where none are given: "auto", "normal", "uniform" or "images"; with
             "only:" before it, made-up inputs are used even where others are given, which then only judge.
         basis: name of a change of basis that is made first, or "".
+        depth: what scores layers where they may go; "" for what goes with the other parts.
     """
 
     name: str
@@ -279,11 +285,13 @@ class Recipe:
     structures: tuple[str, ...] | None = None
     noise: str = "auto"
     basis: str = ""
+    depth: str = ""
 
     @property
     def parts(self) -> tuple[tuple[Kind, str], ...]:
-        """Its passes by kind."""
+        """Its passes by kind; what changes the basis and what scores layers only if it says so."""
         first: tuple[tuple[Kind, str], ...] = (("basis", self.basis),) if self.basis else ()
+        depth: tuple[tuple[Kind, str], ...] = (("depth", self.depth),) if self.depth else ()
         return (
             *first,
             ("criterion", self.criterion),
@@ -291,6 +299,7 @@ class Recipe:
             ("normaliser", self.normaliser),
             ("allocation", self.allocation),
             ("compensation", self.compensation),
+            *depth,
         )
 
     @property

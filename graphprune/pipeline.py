@@ -402,7 +402,7 @@ def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:
         keeps = keeps_of(replace(plan, fingerprint=fingerprint(analysis.facts)), analysis)
     costs = CostModel(analysis)
     after = costs.cost({a: s.count for a, s in keeps.items()})
-    groups = tuple(g for g in analysis.groups if g.atom in keeps)
+    groups = tuple(g for g in analysis.by_atom.values() if g.atom in keeps)
     decision = Decision(keeps, Candidates(groups, plan.reasons), {}, 0.0, costs.original(), after)
     run = Run(source, settings, normal, analysis, decision, plan, inputs=inputs)
     return _repair_and_carry_out(run, str(repair.get("compensation", "none")), seed, clock)

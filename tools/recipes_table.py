@@ -14,19 +14,21 @@ from pathlib import Path
 from graphprune_passes import PASSES, RECIPES
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "recipes.md"
-KINDS = ("criterion", "reducer", "normaliser", "allocation", "compensation")
+KINDS = ("criterion", "reducer", "normaliser", "allocation", "compensation", "depth")
 BASIS = "basis"
-PLURALS = {"criterion": "Criteria", "basis": "Changes of basis"}
+PLURALS = {"criterion": "Criteria", "basis": "Changes of basis", "depth": "Layers"}
 
 
 def recipes() -> Iterator[str]:
     """One row for each recipe."""
-    yield "| recipe | needs | cuts | criterion | reducer | normaliser | allocation | compensation | source |"
-    yield "|---|---|---|---|---|---|---|---|---|"
+    heads = ("recipe", "needs", "cuts", *KINDS, "source")
+    yield f"| {' | '.join(heads)} |"
+    yield "|---" * len(heads) + "|"
     for recipe in RECIPES:
         needs = "made-up inputs" if recipe.noise.startswith("only:") else recipe.needs
         cuts = ", ".join(recipe.structures) if recipe.structures else "all exact"
-        parts = " | ".join(dict(recipe.parts)[kind] for kind in KINDS)
+        named = {"depth": "", **dict(recipe.parts)}
+        parts = " | ".join(named[kind] for kind in KINDS)
         fidelity = "" if recipe.paper.startswith(("ours", "the baseline")) else ", adapted"
         source = recipe.paper + ("" if recipe.follows else fidelity)
         yield f"| **{recipe.name}** | {needs} | {cuts} | {parts} | {source} |"

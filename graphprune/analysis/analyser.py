@@ -14,9 +14,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graphprune.analysis.branches import find_branches
+from graphprune.analysis.deadcode import dead_code
 from graphprune.analysis.exactness import inexact_atoms
 from graphprune.analysis.facts import BodyFacts, GraphFacts, NodeFacts, read_graph
 from graphprune.analysis.kinds import kinds_of
+from graphprune.analysis.layers import Layer, find_layers
+from graphprune.analysis.links import Links
 from graphprune.analysis.pause import uncollected
 from graphprune.analysis.pointers import Pointers
 from graphprune.analysis.private import Summing, outer_atoms
@@ -46,6 +49,7 @@ from graphprune.runtime.recording import Recording
 
 _log = logging.getLogger(__name__)
 _DIMENSIONS = (Atom, Const, Product, Sum, Take)
+LAYERS = "layers"  # the kind of groups that are whole layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +106,50 @@ class Analysis:
     )  # weights that are not in the original, see graphprune.statistics.biases
     steady: frozenset[str] = frozenset()  # computed sizes known to be static though one run tells nothing
     spared: int = 0  # multiply-adds of the original for rows that nobody reads
+    layers: tuple[Layer, ...] = ()
+
+    @cached_property
+    def switches(self) -> tuple[Group, ...]:
+        """Every layer as a group of one slot, which may go."""
+        return tuple(Group(x.atom, x.key, 1, LAYERS, (), x.frozen, "", (), least=0) for x in self.layers)
 
     @cached_property
     def by_atom(self) -> Mapping[int, Group]:
-        """Groups by the id of their atom."""
-        return {g.atom: g for g in self.groups}
+        """Groups, and layers as groups, by the id of their atom."""
+        return {g.atom: g for g in (*self.groups, *self.switches)}
 
     @cached_property
     def by_key(self) -> Mapping[str, Group]:
-        """Groups by their stable name."""
-        return {g.key: g for g in self.groups}
+        """Groups, and layers as groups, by their stable name."""
+        return {g.key: g for g in (*self.groups, *self.switches)}
+
+    @cached_property
+    def _dead(self) -> dict[frozenset[int], frozenset[str]]:
+        return {frozenset(): frozenset()}
+
+    def removed_layers(self, counts: Mapping[int, int]) -> frozenset[int]:
+        """Atoms of the layers that keep nothing."""
+        return frozenset(a for a, count in counts.items() if a < 0 and not count)
+
+    def dead(self, removed: frozenset[int]) -> frozenset[str]:
+        """Names of nodes and weights that nobody needs without some layers, by their atoms."""
+        if removed not in self._dead:
+            unread = frozenset().union(*(x.unread for x in self.layers if x.atom in removed))
+            self._dead[removed] = dead_code(self.facts, self._links, self._places, unread)
+        return self._dead[removed]
+
+    def inner_groups(self, removed: frozenset[int]) -> frozenset[int]:
+        """Atoms of the groups that live in some layers only: with them, they go."""
+        dead = self.dead(removed)
+        return frozenset(g.atom for g in self.groups if dead and {m.weight for m in g.members} <= dead)
+
+    @cached_property
+    def _links(self) -> Links:
+        return Links.of(self.facts)
+
+    @cached_property
+    def _places(self) -> Mapping[str, int]:
+        return {n.name: k for k, n in enumerate(self.facts.nodes)}
 
     @cached_property
     def batch(self) -> int:
@@ -464,7 +502,19 @@ def _read_off(
     for atom, why in written.frozen.items():
         solver.frozen.setdefault(atom, why)
     groups = _groups(weights, kinds, solver.frozen, approximate, outer, least)
-    return Analysis(facts, recording, dims, weights, groups, effects, barriers, written.owners)
+    layers = find_layers(facts, recording, weights)
+    switched = {x.weight: replace(weights[x.weight], layer=x.atom) for x in layers if not x.frozen}
+    return Analysis(
+        facts,
+        recording,
+        dims,
+        weights | switched,
+        groups,
+        effects,
+        barriers,
+        written.owners,
+        layers=layers,
+    )
 
 
 def _resolved(effect: Effect, solver: Solver) -> Effect:

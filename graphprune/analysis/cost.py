@@ -15,6 +15,8 @@ from graphprune.analysis.facts import NodeFacts
 from graphprune.analysis.macs import Monomial, macs_of
 from graphprune.dims import Atom, Dim, Product, Sum, Take
 
+_Stored = tuple[str, int, tuple[Dim, ...]]  # a weight, the bits of an element, its dimensions
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -46,15 +48,17 @@ class CostModel:
     def __init__(self, analysis: Analysis) -> None:
         origin = analysis.facts.origin
         self._weights = [
-            (origin.get(w.name, w.name), w.itemsize_bits, (*w.dims, *_owner(analysis, w.name)))
+            (w.name, origin.get(w.name, w.name), w.itemsize_bits, (*w.dims, *_owner(analysis, w.name)))
             for w in analysis.weights.values()
             if w.made is None
         ]
         self._opened = analysis.opened
         self._spared = analysis.spared
+        self._analysis = analysis
+        self._constants = _constants(analysis)
         self._nodes = list(_products(analysis.facts.nodes, analysis, 1))
         self._batch = analysis.batch
-        self._terms: dict[int, tuple[list[Monomial], list[tuple[int, tuple[Dim, ...]]]]] = {}
+        self._terms: dict[int, tuple[list[tuple[str, Monomial]], list[_Stored]]] = {}
         self.whole = self.cost()
 
     def original(self) -> Cost:
@@ -65,13 +69,16 @@ class CostModel:
     def cost(self, counts: Mapping[int, int] | None = None) -> Cost:
         """The cost when atom `a` keeps `counts[a]` slots; atoms that are missing keep all.
 
-        Biases that a repair may add are not in the original, which is what no counts ask for.
+        Biases that a repair may add are not in the original, which is what no counts ask for. Of a layer
+        that keeps nothing a constant may stay.
         """
         size = Sizes(counts or {})
+        removed = self._analysis.removed_layers(counts or {})
+        dead = self._analysis.dead(removed)
         params = weight_bits = 0.0
         seen: set[tuple[str, tuple[float, ...]]] = set()
-        for origin, bits, dims in self._weights:
-            if not counts and origin in self._opened:
+        for name, origin, bits, dims in self._weights:
+            if name in dead or (not counts and origin in self._opened):
                 continue
             shape = tuple(size(d) for d in dims)
             if (origin, shape) in seen:  # clones that are still equal are stored once
@@ -80,33 +87,47 @@ class CostModel:
             elements = math.prod(shape)
             params += elements
             weight_bits += bits * elements
-        macs = sum(m.factor * math.prod(size(d) for d in m.dims) for _, m in self._nodes)
+        for bits, dim in (c for a in removed for c in self._constants[a]):
+            params += size(dim)
+            weight_bits += bits * size(dim)
+        macs = sum(m.factor * math.prod(size(d) for d in m.dims) for n, m in self._nodes if n not in dead)
         return Cost(round(params), round(macs) // self._batch, round(weight_bits) // 8)
 
     def saving(self, atom: int, less: int, counts: Mapping[int, int]) -> Saving:
         """What is saved when one atom keeps `less` slots fewer than in `counts`, all others staying."""
-        before, after = Sizes(counts), Sizes({**counts, atom: counts[atom] - less})
+        fewer = {**counts, atom: counts[atom] - less}
+        if atom < 0:
+            one, other = self.cost(counts), self.cost(fewer)
+            return Saving(
+                one.macs - other.macs, one.params - other.params, one.weight_bytes - other.weight_bytes
+            )
+        dead = self._analysis.dead(self._analysis.removed_layers(counts))
+        before, after = Sizes(counts), Sizes(fewer)
         macs = params = bits = 0.0
-        for monomial in self._touched(atom)[0]:
+        for node, monomial in self._touched(atom)[0]:
+            if node in dead:
+                continue
             macs += monomial.factor * (
                 math.prod(before(d) for d in monomial.dims) - math.prod(after(d) for d in monomial.dims)
             )
-        for width, dims in self._touched(atom)[1]:
+        for name, width, dims in self._touched(atom)[1]:
+            if name in dead:
+                continue
             elements = math.prod(before(d) for d in dims) - math.prod(after(d) for d in dims)
             params += elements
             bits += width * elements
         return Saving(macs / self._batch, params, bits / 8)
 
-    def _touched(self, atom: int) -> tuple[list[Monomial], list[tuple[int, tuple[Dim, ...]]]]:
+    def _touched(self, atom: int) -> tuple[list[tuple[str, Monomial]], list[_Stored]]:
         """The terms of the polynomial that mention an atom."""
         if atom not in self._terms:
-            nodes = [m for _, m in self._nodes if any(atom in d.atoms for d in m.dims)]
+            nodes = [(n, m) for n, m in self._nodes if any(atom in d.atoms for d in m.dims)]
             seen: set[tuple[str, tuple[Dim, ...]]] = set()
-            weights = []
-            for origin, bits, dims in self._weights:
+            weights: list[_Stored] = []
+            for name, origin, bits, dims in self._weights:
                 if any(atom in d.atoms for d in dims) and (origin, dims) not in seen:
                     seen.add((origin, dims))
-                    weights.append((bits, dims))
+                    weights.append((name, bits, dims))
             self._terms[atom] = (nodes, weights)
         return self._terms[atom]
 
@@ -120,9 +141,12 @@ class CostModel:
     def macs_by_node(self, counts: Mapping[int, int] | None = None) -> dict[str, int]:
         """Multiply-adds of every node that has any."""
         size = Sizes(counts or {})
+        dead = self._analysis.dead(self._analysis.removed_layers(counts or {}))
         found: dict[str, float] = {}
         for name, m in self._nodes:
-            found[name] = found.get(name, 0) + m.factor * math.prod(size(d) for d in m.dims)
+            found[name] = found.get(name, 0) + (name not in dead) * m.factor * math.prod(
+                size(d) for d in m.dims
+            )
         return {name: round(macs) // self._batch for name, macs in found.items()}
 
 
@@ -165,6 +189,18 @@ def _products(nodes: Iterable[NodeFacts], analysis: Analysis, turns: int) -> Ite
 def _owner(analysis: Analysis, name: str) -> tuple[Dim, ...]:
     """The expert that a weight or node belongs to alone: with it, it goes."""
     return (analysis.owners[name],) if name in analysis.owners else ()
+
+
+def _constants(analysis: Analysis) -> dict[int, tuple[tuple[int, Dim], ...]]:
+    """What stays of each layer: bits of an element and channels of every end that may give more than zero."""
+    nodes = {n.name: n for n in analysis.facts.nodes} if analysis.layers else {}
+    found: dict[int, tuple[tuple[int, Dim], ...]] = {}
+    for layer in (x for x in analysis.layers if not x.frozen):
+        bits = analysis.weights[layer.weight].itemsize_bits
+        lasts = [nodes[e.last] for e in layer.ends if e.biased]
+        channels = [analysis.dims[n.outputs[0]][1 if n.op.startswith("Conv") else -1] for n in lasts]
+        found[layer.atom] = tuple((bits if bits >= 16 else 32, c) for c in channels)
+    return found
 
 
 def _turns(node: NodeFacts, analysis: Analysis) -> int:

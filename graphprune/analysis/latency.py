@@ -21,14 +21,26 @@ from graphprune.runtime.profile import Kernel, Profile
 
 @dataclass(frozen=True, slots=True)
 class _Term:
-    """A kernel's time that shrinks with its work."""
+    """A kernel's time that shrinks with its work, and is gone with all its nodes.
 
+    Attributes:
+        ms: what shrinks.
+        call: what any call takes.
+    """
+
+    nodes: frozenset[str]
     ms: float
+    call: float
     work: tuple[Monomial, ...]
     step: int
 
-    def at(self, size: Sizes) -> float:
-        """Milliseconds at these sizes."""
+    def at(self, size: Sizes, dead: frozenset[str]) -> float:
+        """Milliseconds at these sizes, when some nodes are gone."""
+        if self.nodes and self.nodes <= dead:
+            return 0.0
+        return self.call + self._shrunk(size)
+
+    def _shrunk(self, size: Sizes) -> float:
         whole = sum(m.factor * math.prod(d.size for d in m.dims) for m in self.work)
         left = sum(m.factor * math.prod(self._padded(d, size) for d in m.dims) for m in self.work)
         return self.ms * left / whole if whole else self.ms
@@ -54,27 +66,34 @@ class LatencyModel:
         products = CostModel(analysis).products_by_node()
         call = min((k.ms for k in profile.kernels), default=0.0)
         self._terms = [
-            _Term(max(0.0, k.ms - call), work, _step(k, nodes, steps))
+            _Term(frozenset(k.nodes), max(0.0, k.ms - call), min(k.ms, call), work, _step(k, nodes, steps))
             for k in profile.kernels
             if (work := tuple(_work(k, nodes, products, analysis)))
         ]
         self.whole = max(profile.run_ms, profile.kernel_ms)
-        self.fixed = self.whole - sum(t.ms for t in self._terms)
+        self.fixed = self.whole - sum(t.ms + t.call for t in self._terms)
+        self._analysis = analysis
         self._touched: dict[int, list[_Term]] = {}
 
     def ms(self, counts: Mapping[int, int] | None = None) -> float:
         """Milliseconds when atom `a` keeps `counts[a]` slots."""
-        size = Sizes(counts or {})
-        return self.fixed + sum(t.at(size) for t in self._terms)
+        size, dead = Sizes(counts or {}), self._dead(counts or {})
+        return self.fixed + sum(t.at(size, dead) for t in self._terms)
 
     def saving(self, atom: int, less: int, counts: Mapping[int, int]) -> float:
         """Milliseconds saved when one atom keeps `less` slots fewer than in `counts`, all others staying."""
+        if atom < 0:
+            return self.ms(counts) - self.ms({**counts, atom: counts[atom] - less})
         if atom not in self._touched:
             self._touched[atom] = [
                 t for t in self._terms if any(atom in d.atoms for m in t.work for d in m.dims)
             ]
         before, after = Sizes(counts), Sizes({**counts, atom: counts[atom] - less})
-        return sum(t.at(before) - t.at(after) for t in self._touched[atom])
+        dead = self._dead(counts)
+        return sum(t.at(before, dead) - t.at(after, dead) for t in self._touched[atom])
+
+    def _dead(self, counts: Mapping[int, int]) -> frozenset[str]:
+        return self._analysis.dead(self._analysis.removed_layers(counts))
 
 
 def _work(

@@ -35,6 +35,7 @@ class Weight:
         masked: the oracle zeroes it; divisors and whole numbers are left alone.
         made: produced by a ConstantOfShape node, with this value.
         quantised: how whole numbers stand for real ones.
+        layer: atom of the layer that ends in it and has no weight without it; 0 if there is none.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Weight:
     masked: bool
     made: float | None = None
     quantised: Quantised | None = None
+    layer: int = 0
 
     @property
     def count(self) -> int:

@@ -124,6 +124,13 @@ from graphprune.cli.shared import (
     help="How the remaining weights are repaired.",
 )
 @click.option(
+    "--depth",
+    default="",
+    metavar="PASS",
+    shell_complete=names_of("depth"),
+    help="What a layer is worth, where layers may go (--structures layers).",
+)
+@click.option(
     "--memory", default="4GB", show_default=True, metavar="SIZE", help="Of activations and statistics."
 )
 @click.option(
@@ -144,7 +151,7 @@ from graphprune.cli.shared import (
     "--structures",
     metavar="KINDS",
     help="Only these kinds, by comma: channels, neurons, heads, kv-groups, head-dim, groups, hidden, "
-    "experts, vocabulary, residual.",
+    "experts, vocabulary, residual, layers.",
 )
 @click.option(
     "--only", multiple=True, metavar="PATTERN", help="Only dimensions of weights or nodes with such names."
@@ -203,6 +210,7 @@ def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
         exclude=tuple(listed(given["exclude"])),
         ratios=ratios_by_name(ctx.meta.get("ratios", {})),
         seed=given["seed"],
+        depth=given["depth"],
     )
     check_reports(given, given["plan_file"], given["resume"])
     with progress(given) as say:

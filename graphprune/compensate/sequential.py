@@ -24,7 +24,7 @@ from graphprune.compensate.trial import one_shot
 from graphprune.compensate.within import ROUNDS, Within
 from graphprune.dims import Keeps
 from graphprune.passes import Repair, Repaired
-from graphprune.rewrite.masking import is_masked, kept_elements, zero_removed
+from graphprune.rewrite.masking import goes, is_masked, kept_elements, zero_removed
 from graphprune.statistics import Statistics
 from graphprune.statistics.layout import StateLayout
 from graphprune.statistics.linear import Linear, find_linear
@@ -99,6 +99,7 @@ class _Repairer:
         self.changed: set[str] = set()
         self.result = Repair()
         self.masked = {w.name for w in analysis.weights.values() if w.made is None and is_masked(w, keeps)}
+        self.dead = analysis.dead(analysis.removed_layers({a: s.count for a, s in keeps.items()}))
         self.random = np.random.default_rng(how.seed)
 
     def run(self, say: Callable[[int, int], None]) -> Repair:
@@ -234,8 +235,11 @@ class _Repairer:
         else:
             seen = item.layout.matrix(item.view(kept))
             columns, rows = np.asarray(seen.any(axis=1)), np.asarray(seen.any(axis=2))
-        whole = bool(columns.all())
+        gone = goes(self.analysis.weights[item.weight], self.keeps)
+        whole = bool(columns.all()) and not gone
         if whole and (item.input not in self.changed or not self.how.everything):
+            return
+        if item.node in self.dead and not gone:
             return
         state = isinstance(item.layout, StateLayout)
         if state and whole:
@@ -255,6 +259,11 @@ class _Repairer:
         for block, folds in enumerate(moments):
             c, r = columns[block], rows[block]
             if not c.any() or not r.any():
+                continue
+            if gone:  # of its layer only the mean stays
+                means = folds[0].merged(folds[1])
+                shift[block][r] = means.mean_y
+                loss += float(means.variance_y.sum())
                 continue
             start = weight[block][np.ix_(r, c)].astype(np.float64)
             both = folds[0].merged(folds[1])
@@ -282,7 +291,7 @@ class _Repairer:
             Repaired(
                 item.node,
                 int(columns.size),
-                int(columns.sum()),
+                0 if gone else int(columns.sum()),
                 count,
                 loss[1] / scale,
                 loss[2] / scale,

@@ -13,7 +13,7 @@ from graphprune.analysis import Analysis
 from graphprune.analysis.facts import GraphFacts
 from graphprune.compensate.solve import refit
 from graphprune.dims import Keeps
-from graphprune.rewrite.masking import kept_elements, masked_weights
+from graphprune.rewrite.masking import goes, kept_elements, masked_weights
 from graphprune.statistics import Linear, Statistics
 from graphprune.statistics.parts import Parts
 
@@ -41,11 +41,15 @@ def one_shot(statistics: Statistics, keeps: Keeps, readers: Sequence[Linear]) ->
             continue
         stored = analysis.facts.weights[item.weight].numpy()
         kept = item.layout.matrix(item.view(kept_elements(analysis.weights[item.weight], keeps)))
+        gone = goes(analysis.weights[item.weight], keeps)
         matrix = item.layout.matrix(item.view(stored)).astype(np.float64) * item.gain
         fitted, shift = np.zeros(matrix.shape), np.zeros(matrix.shape[:2])
         centred = all(use.bias for use in item.uses)  # else nothing takes up the mean
         for k, moments in enumerate(statistics.moments(item)):
             c, r = kept[k].any(axis=0), kept[k].any(axis=1)
+            if gone:  # without its layer only its mean stays
+                shift[k][r] = matrix[k][r] @ moments.mean
+                continue
             if not c.any() or not r.any():
                 continue
             covariance, mean = (moments.covariance if centred else moments.second), moments.mean

@@ -7,7 +7,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from graphprune.analysis import Analysis, Group
+from graphprune.analysis import LAYERS, Analysis, Group
+from graphprune.decide.layers import is_layer, names_of
 from graphprune.dims import Dim, Product, Sum, Take
 from graphprune.errors import UsageError
 
@@ -26,7 +27,7 @@ PREFERENCE = (
 )
 BLOCKS = frozenset({"experts", "kv-groups", "heads", "groups"})  # each slot is a block of channels
 RESIDUAL = "residual"  # on the command line: dimensions whose removal is only approximate
-STRUCTURES = (*PREFERENCE, RESIDUAL)
+STRUCTURES = (*PREFERENCE, RESIDUAL, LAYERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def choose_candidates(
     exclude: Sequence[str] = (),
     said_by: str = "--structures",
 ) -> Candidates:
-    """Pick the groups to cut: exact ones, one for each axis of a weight.
+    """Pick the groups to cut: exact ones, one for each axis of a weight; layers behind them, if asked for.
 
     Args:
         analysis: the analysed model.
@@ -60,12 +61,13 @@ def choose_candidates(
     for name in structures or ():
         if name not in STRUCTURES:
             raise UsageError(f"unknown structure {name!r}: choose from {', '.join(STRUCTURES)}")
-    names = {g.key: _names(analysis, g) for g in analysis.groups} if only or exclude else {}
+    groups = (*analysis.groups, *(analysis.switches if structures and LAYERS in structures else ()))
+    names = {g.key: _names(analysis, g) for g in groups} if only or exclude else {}
     everything = frozenset().union(*names.values()) if names else frozenset()
     wanted, unwanted = (_matching(everything, patterns) for patterns in (only, exclude))
     reasons: dict[str, str] = {}
     free: list[Group] = []
-    for group in analysis.groups:
+    for group in groups:
         touched = names.get(group.key, frozenset())
         reason = _refusal(group, structures, said_by)
         if not reason and only and not touched & wanted:
@@ -76,13 +78,15 @@ def choose_candidates(
             reasons[group.key] = reason
         else:
             free.append(group)
-    chosen = _one_for_each_axis(analysis, free, reasons)
-    return Candidates(tuple(g for g in free if g.atom in chosen), reasons)
+    chosen = _one_for_each_axis(analysis, [g for g in free if not is_layer(g)], reasons)
+    return Candidates(tuple(g for g in free if is_layer(g) or g.atom in chosen), reasons)
 
 
 def _refusal(group: Group, structures: Collection[str] | None, said_by: str) -> str:
     if group.frozen:
         return f"frozen: {group.frozen}"
+    if is_layer(group):
+        return ""
     if group.size < 2:
         return "has a single slot"
     if group.size <= group.least:
@@ -140,6 +144,8 @@ def _blocks(dim: Dim) -> Iterator[tuple[Dim, ...]]:
 
 def _names(analysis: Analysis, group: Group) -> frozenset[str]:
     """Names a user may mean the group by: weights and the nodes that read them."""
+    if is_layer(group):
+        return names_of(analysis, group)
     weights = {m.weight for m in group.members}
     nodes = {n.name for n in analysis.facts.all_nodes if weights & set(n.inputs)}
     outputs = {o for n in analysis.facts.all_nodes if n.name in nodes for o in n.outputs}

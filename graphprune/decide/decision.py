@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from graphprune.analysis.latency import LatencyModel
 from graphprune.decide.budget import Target, meets, solve
 from graphprune.decide.candidates import Candidates, choose_candidates
 from graphprune.decide.giveback import given_back
+from graphprune.decide.layers import is_layer, with_layers, worst_layers
 from graphprune.decide.machine import Machine
 from graphprune.decide.parts import Parts, choose_parts, structures_of
 from graphprune.decide.rounding import AUTO, parse_rounding, rounded, steps_of
@@ -33,7 +34,8 @@ class Options:
         ratio: share of slots to remove from each group, in (0, 1); None if targets decide.
         targets: budgets to meet.
         recipe: name of a set of parts; "" for "auto", or for "plain" where a part is named.
-        criterion, reducer, normaliser, allocation, compensation: names of passes instead of the recipe's; "".
+        criterion, reducer, normaliser, allocation, compensation, depth: names of passes instead of the
+            recipe's; "".
         round_to: kept channels and neurons are rounded up to a multiple of this; "auto" for the multiples
             that this machine's kernels compute at a time.
         min_keep: smallest share of slots a group keeps when targets or a global ranking decide.
@@ -58,6 +60,7 @@ class Options:
     exclude: tuple[str, ...] = ()
     ratios: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
+    depth: str = ""
 
     def __post_init__(self) -> None:
         if (self.ratio is None) == (not self.targets):
@@ -150,10 +153,14 @@ def decide(
     say("score")
     candidates = candidates_for(analysis, options)
     groups = candidates.groups
-    own = _own_ratios(analysis, groups, options.ratios)
+    layers = tuple(g for g in groups if is_layer(g))
+    widths = tuple(g for g in groups if not is_layer(g))
+    own = _own_ratios(analysis, widths, options.ratios)
     parts = parts or choose_parts(options, "" if observed else "there are no activations")
-    scoring = ScoringProblem(analysis, groups, options.seed, observed)
-    scores = scored if scored is not None else parts.scores(scoring) if groups else {}
+    scoring = ScoringProblem(analysis, widths, options.seed, observed)
+    scores = scored if scored is not None else parts.scores(scoring) if widths else {}
+    if scored is None and layers:
+        scores = {**scores, **parts.layer_scores(replace(scoring, groups=layers))}
     say("allocate")
     costs = CostModel(analysis)
     before = costs.original()
@@ -164,14 +171,24 @@ def decide(
     if parts.allocation == "uniform" and options.ratio is not None:
         floors = {g.atom: 1 for g in groups}
     floors = {g.atom: rounded(g, floors[g.atom], steps[g.atom]) for g in groups}
+    floors |= dict.fromkeys((g.atom for g in layers), 0)
     allocation = find_pass("allocation", parts.allocation)
+    together = parts.weighs_layers(bool(widths))
     latency = machine.latency if machine else None
     problem = AllocationProblem(
-        groups, scores, floors, costs, _measure(options, latency), steps, scoring, latency
+        groups if together else widths,
+        scores,
+        floors,
+        costs,
+        _measure(options, latency),
+        steps,
+        scoring,
+        latency,
     )
 
     def counts_at(share: float) -> dict[int, int]:
-        counts = allocation.run(problem, share)
+        counts = {} if together else worst_layers(layers, scores, share)
+        counts |= allocation.run(problem, share) if problem.groups else {}
         counts |= {a: _kept(analysis.by_atom[a].size, r) for a, r in own.items()}
         return {g.atom: rounded(g, max(g.least, counts[g.atom]), steps[g.atom]) for g in groups}
 
@@ -197,7 +214,8 @@ def decide(
             return all(figures(counts)[m] <= limits[m] for m in ("macs", "params"))
 
     settling = Settling(problem, counts, allowed, frozenset(own))
-    keeps = allocation.settle(settling) if allocation.settle else settling.best(counts)
+    settle = allocation.settle if problem.groups else None
+    keeps = with_layers(analysis, settle(settling) if settle else settling.best(counts), counts)
     counts = {g.atom: keeps[g.atom].count if g.atom in keeps else g.size for g in groups}
     for group in groups:
         _log.debug('"%s" keeps %d of %d %s', group.key, counts[group.atom], group.size, group.kind)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from graphprune.analysis import LAYERS
 from graphprune.errors import UsageError
 from graphprune.passes import MemberScore, Scores, ScoringProblem, find_pass, find_recipe
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from graphprune.decide.decision import Options
 
 AUTO, PLAIN = "auto", "plain"
+MEASURED, WEIGHED = "output-loss", "weight-norm"  # what scores layers unless somebody says otherwise
 _KINDS = ("criterion", "reducer", "normaliser", "allocation", "compensation")
 
 
@@ -26,6 +28,7 @@ class Parts:
         recipe: the recipe they are from.
         notes: where they differ from it, and why.
         basis: a change of basis that is made first, or "".
+        depth: what scores layers; "" if none may go.
     """
 
     recipe: str
@@ -36,6 +39,7 @@ class Parts:
     compensation: str
     notes: tuple[str, ...] = ()
     basis: str = ""
+    depth: str = ""
 
     @property
     def noise(self) -> str:
@@ -46,8 +50,31 @@ class Parts:
     def needs_inputs(self) -> bool:
         """Whether any of them looks at activations."""
         return bool(self.basis) or any(
-            find_pass(kind, getattr(self, kind)).needs == "inputs" for kind in _KINDS
+            find_pass(kind, name).needs == "inputs" for kind, name in self._named()
         )
+
+    def weighs_layers(self, widths: bool) -> bool:
+        """Whether the allocation weighs layers against widths; else a share of each goes.
+
+        Args:
+            widths: there are other groups, whose scores must then count the same thing.
+        """
+        if not self.depth or not find_pass("allocation", self.allocation).layers:
+            return False
+        units = [find_pass("normaliser", self.normaliser).unit, find_pass("depth", self.depth).unit]
+        return not widths or (units[0] == units[1] and bool(units[0]))
+
+    def layer_scores(self, problem: ScoringProblem) -> Scores:
+        """Scores of every layer, by the atom that stands for it."""
+        scores: Scores = find_pass("depth", self.depth).run(problem)
+        for group in problem.groups:
+            if not np.isfinite(scores[group.atom]).all():
+                raise UsageError(f'depth "{self.depth}" gave a score of "{group.key}" that is not finite')
+        return scores
+
+    def _named(self) -> list[tuple[str, str]]:
+        named = [(kind, getattr(self, kind)) for kind in _KINDS]
+        return [*named, ("depth", self.depth)] if self.depth else named
 
     def scores(self, problem: ScoringProblem) -> Scores:
         """Scores of every slot: criterion, reducer, normaliser."""
@@ -89,13 +116,18 @@ def choose_parts(options: Options, obstacle: str = "") -> Parts:
         recipe = find_recipe(PLAIN)
         notes = (f"slots are scored by their weights and nothing is repaired: {obstacle}",)
     parts: dict[str, str] = {**dict(recipe.parts), **named}
+    by_recipe = parts.pop("depth", "")
     if options.ratio is not None and recipe.name in (AUTO, PLAIN) and "allocation" not in named:
         parts["allocation"] = "uniform"  # a ratio says what every group loses
         if "normaliser" not in named:
             parts["normaliser"] = "none"  # nothing is compared between groups
     for kind, name in parts.items():
         find_pass(kind, name)
-    return Parts(recipe.name, **parts, notes=notes)
+    made = Parts(recipe.name, **parts, notes=notes)
+    if LAYERS not in (structures_of(options) or ()):
+        return made
+    depth = options.depth or by_recipe or (MEASURED if made.needs_inputs else WEIGHED)
+    return replace(made, depth=find_pass("depth", depth).name)
 
 
 def structures_of(options: Options) -> tuple[str, ...] | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from graphprune.analysis import Group
 from graphprune.decide.candidates import BLOCKS
+from graphprune.decide.layers import is_layer
 from graphprune.errors import UsageError
 
 AUTO = "auto"
@@ -45,7 +46,11 @@ def steps_of(
     """
     by_kind = {kind: (measured or {}).get(op, 1) for kind, op in _OPERATORS.items()}
     return {
-        g.atom: 1 if g.kind in BLOCKS else by_kind.get(g.kind, 1) if round_to == AUTO else int(round_to)
+        g.atom: 1
+        if g.kind in BLOCKS or is_layer(g)
+        else by_kind.get(g.kind, 1)
+        if round_to == AUTO
+        else int(round_to)
         for g in groups
     }
 

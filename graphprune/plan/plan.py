@@ -27,7 +27,8 @@ class PlannedGroup:
     Attributes:
         size: slots before.
         kind: what the dimension is.
-        kept: kept indices, ascending; nested lists where it keeps others for each slot of `outer`.
+        kept: kept indices, ascending; nested lists where it keeps others for each slot of `outer`. A layer
+            keeps its one slot, 0, or nothing.
         outer: keys of the groups (or `#id` of other atoms) it depends on.
         scores: of the slots, rounded, nested like `kept` is.
     """
@@ -199,6 +200,8 @@ def _slots(analysis: Analysis, key: str, planned: PlannedGroup) -> Slots:
     index = read.astype(np.int64)
     outer = group.outer if index.ndim > 1 else ()
     shape = tuple(analysis.atom_sizes[o] for o in outer)
+    if not group.least and not index.size and planned.size == group.size:
+        return Slots(np.zeros(0, np.int64))
     if planned.size != group.size or index.shape[:-1] != shape or index.shape[-1:] == (0,):
         raise PlanError(
             f'the plan does not fit "{key}": it has {group.size} slots, the plan says {planned.size}'

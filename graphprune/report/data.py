@@ -65,7 +65,7 @@ def make_report(run: Run, command: str | None = None) -> dict[str, Any]:
 def _groups(run: Run) -> list[dict[str, Any]]:
     """The groups that were cut, with what their scores say of them."""
     keeps, found = run.decision.keeps, []
-    for group in (g for g in run.analysis.groups if g.atom in keeps):
+    for group in (g for g in run.analysis.by_atom.values() if g.atom in keeps):
         kept = keeps[group.atom].count
         scores = run.decision.scores.get(group.atom)
         if scores is None and group.key in run.plan.groups:
@@ -76,23 +76,28 @@ def _groups(run: Run) -> list[dict[str, Any]]:
                 "kind": group.kind,
                 "before": group.size,
                 "after": kept,
-                "members": len(group.members),
+                "members": len(group.members) or len(weights_in(run.analysis, group.atom)),
                 "sensitivity": None if scores is None or not scores.size else sensitivity(scores, kept),
             }
         )
     return found
 
 
+def weights_in(analysis: Analysis, layer: int) -> list[str]:
+    """Names of the weights that go with a layer, by the atom that stands for it."""
+    return sorted(analysis.dead(frozenset({layer})) & analysis.weights.keys())
+
+
 def _method(run: Run) -> dict[str, Any]:
     """The parts that decided, the inputs they saw, and what was repaired."""
     parts, inputs = run.decision.parts, run.inputs
+    used = ["criterion", "reducer", "normaliser"] if any(a > 0 for a in run.decision.scores) else []
+    used += ["allocation", "compensation"]
     return {
         "recipe": parts.recipe if parts else None,
         "parts": {}
         if parts is None
-        else {
-            k: getattr(parts, k) for k in ("criterion", "reducer", "normaliser", "allocation", "compensation")
-        },
+        else {k: getattr(parts, k) for k in (*used, *(["depth"] if parts.depth else []))},
         "notes": list(parts.notes) if parts else [],
         "rounding": dict(run.decision.rounding),
         "calibration": None

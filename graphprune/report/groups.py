@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from graphprune.analysis import Analysis
-from graphprune.report.data import reached
+from graphprune.report.data import reached, weights_in
 
 
 def groups_as_data(analysis: Analysis, reasons: Mapping[str, str]) -> dict[str, Any]:
@@ -24,6 +24,15 @@ def groups_as_data(analysis: Analysis, reasons: Mapping[str, str]) -> dict[str, 
                 "reason": reasons.get(g.key, ""),
             }
             for g in analysis.groups
+        ],
+        "layers": [
+            {
+                "key": x.key,
+                "nodes": sorted(analysis.dead(frozenset({x.atom})) - analysis.weights.keys()),
+                "weights": weights_in(analysis, x.atom),
+                "reason": f"frozen: {x.frozen}" if x.frozen else "",
+            }
+            for x in analysis.layers
         ],
         "barriers": dict(analysis.barriers),
     }

@@ -22,6 +22,7 @@ def layers_as_data(analysis: Analysis, keeps: Keeps) -> list[dict[str, Any]]:
     counts = {atom: slots.count for atom, slots in keeps.items()}
     costs, whole, less = CostModel(analysis), Sizes({}), Sizes(counts)
     macs = costs.macs_by_node(), costs.macs_by_node(counts)
+    dead = analysis.dead(analysis.removed_layers(counts))
     makers = {
         name: n for n in analysis.facts.all_nodes for name in n.outputs if name in analysis.facts.constant
     }
@@ -39,7 +40,9 @@ def layers_as_data(analysis: Analysis, keeps: Keeps) -> list[dict[str, Any]]:
                 "output": node.outputs[0],
                 "groups": _groups(analysis, width),
                 "before": _figures(whole, width, weights, macs[0].get(node.name, 0)),
-                "after": _figures(less, width, weights, macs[1].get(node.name, 0)),
+                "after": _nothing(width)
+                if node.name in dead
+                else _figures(less, width, weights, macs[1].get(node.name, 0)),
             }
         )
     return rows
@@ -66,6 +69,10 @@ def _groups(analysis: Analysis, width: Dim | None) -> list[str]:
     """Keys of the groups that make up a width."""
     atoms = width.atoms if width is not None else ()
     return [analysis.by_atom[a].key for a in sorted(atoms) if a in analysis.by_atom]
+
+
+def _nothing(width: Dim | None) -> dict[str, int | None]:
+    return {"width": None if width is None else 0, "params": 0, "macs": 0}
 
 
 def _figures(

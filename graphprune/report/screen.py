@@ -11,17 +11,18 @@ from rich.table import Column, Table
 
 from graphprune.analysis import Analysis
 from graphprune.report.advice import advice, judged_at_random
-from graphprune.report.data import not_cut, reached
+from graphprune.report.data import not_cut, reached, weights_in
 from graphprune.report.units import count, factor, megabytes, milliseconds
 
 _REASONS_SHOWN = 6
 _ADVICE_SHOWN = 2
+_LAYERS_SHOWN = 8
 
 
 def show_report(report: Mapping[str, Any], console: Console) -> None:
     """Print a report."""
     console.print(_figures(report))
-    console.print(_cut(report))
+    console.print(_cut(report), soft_wrap=True, highlight=False)
     _method(report["method"], console)
     _curve(report, console)
     _not_cut(report["not_cut"], console)
@@ -61,11 +62,17 @@ def _cut(report: Mapping[str, Any]) -> str:
     kinds: dict[str, list[Mapping[str, Any]]] = {}
     for group in report["groups"]:
         kinds.setdefault(group["kind"], []).append(group)
+    layers = [escape(r["key"]) for r in kinds.pop("layers", []) if not r["after"]]
     parts = [
         f"{len(rows)} x {kind} ({sum(r['before'] for r in rows)} -> {sum(r['after'] for r in rows)})"
         for kind, rows in kinds.items()
     ]
-    return f"[bold]cut:[/] {', '.join(parts) or 'nothing'}"
+    cut = f"[bold]cut:[/] {', '.join(parts) or 'nothing'}"
+    if not layers:
+        return cut
+    shown = ", ".join(layers[:_LAYERS_SHOWN]) + (", …" if len(layers) > _LAYERS_SHOWN else "")
+    removed = f"[bold]layers removed:[/] {len(layers)} ({shown})"
+    return f"{cut}\n{removed}" if parts else removed
 
 
 def _method(method: Mapping[str, Any], console: Console) -> None:
@@ -181,3 +188,23 @@ def show_inspection(
     hidden = len(rows) + len(blocked) - len(table.rows)
     if hidden:
         console.print(f"{hidden} more: --all shows them")
+    _layers(analysis, console, limit)
+
+
+def _layers(analysis: Analysis, console: Console, limit: int | None) -> None:
+    """Print the branches that could go as a whole, and why others could not."""
+    if not analysis.layers:
+        return
+    free = [x for x in analysis.layers if not x.frozen]
+    console.print(
+        f"{len(free)} of {len(analysis.layers)} layers can be removed whole (--structures layers)",
+        highlight=False,
+    )
+    table = Table(*(Column(n, overflow="fold") for n in ("layer", "nodes", "weights", "status")), box=None)
+    table.pad_edge, table.header_style = False, "bold"
+    for layer in analysis.layers[:limit]:
+        dead, weights = analysis.dead(frozenset({layer.atom})), weights_in(analysis, layer.atom)
+        elements = sum(analysis.weights[w].count for w in weights)
+        status = f"frozen: {escape(layer.frozen)}" if layer.frozen else "[green]removable[/]"
+        table.add_row(escape(layer.key), str(len(dead) - len(weights)), count(elements), status)
+    console.print(table)

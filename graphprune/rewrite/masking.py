@@ -20,8 +20,9 @@ from graphprune.rules.effects import Alternatives, Lookup, Restored
 def masked(model: ir.Model, analysis: Analysis, keeps: Keeps) -> ir.Model:
     """A copy of `model`, same shapes, in which every weight is zero wherever a removed slot is mentioned.
 
-    Where slots compete (a softmax over experts, a TopK), the removed ones lose. Ids of removed rows of a
-    vocabulary are read as another one, and their outputs are impossible.
+    Where layers go, the weights they end in are zero. Where slots compete (a softmax over experts, a TopK),
+    the removed ones lose. Ids of removed rows of a vocabulary are read as another one, and their outputs are
+    impossible.
     """
     zeroed = model.clone()
     graph = zeroed.graph
@@ -75,7 +76,12 @@ def _lazily_zeroed(
 
 def is_masked(weight: Weight, keeps: Keeps) -> bool:
     """Whether the masked original holds zeros in this weight."""
-    return weight.masked and any(a in keeps for d in weight.dims for a in d.atoms)
+    return weight.masked and (goes(weight, keeps) or any(a in keeps for d in weight.dims for a in d.atoms))
+
+
+def goes(weight: Weight, keeps: Keeps) -> bool:
+    """Whether all of a weight is zero, because the layer that ends in it goes."""
+    return weight.layer in keeps and not keeps[weight.layer].count
 
 
 def masked_weights(analysis: Analysis, keeps: Keeps) -> dict[str, NDArray[Any]]:
@@ -89,14 +95,25 @@ def masked_weights(analysis: Analysis, keeps: Keeps) -> dict[str, NDArray[Any]]:
 
 def kept_elements(weight: Weight, keeps: Keeps) -> NDArray[np.bool_]:
     """Which elements of a weight mention no removed slot; shape of the weight."""
-    ones = zero_removed(np.ones(weight.shape, np.int8), weight, keeps, np.zeros((), np.int8))
+    ones = _zero_slots(np.ones(weight.shape, np.int8), weight, keeps, np.zeros((), np.int8))
     return np.asarray(ones, bool)
 
 
 def zero_removed(
     array: NDArray[np.generic], weight: Weight, keeps: Keeps, zero: NDArray[np.generic]
 ) -> NDArray[np.generic]:
-    """`array` (shape of the weight) with `zero`, stretched over it, wherever a removed slot is mentioned."""
+    """`array` (shape of the weight) with `zero`, stretched over it, wherever a removed slot is mentioned.
+
+    It is zero throughout if its layer goes.
+    """
+    if goes(weight, keeps):
+        return np.array(np.broadcast_to(zero.astype(array.dtype), array.shape))
+    return _zero_slots(array, weight, keeps, zero)
+
+
+def _zero_slots(
+    array: NDArray[np.generic], weight: Weight, keeps: Keeps, zero: NDArray[np.generic]
+) -> NDArray[np.generic]:
     array = np.array(array, order="C")
     zeros = np.broadcast_to(zero, array.shape)
     if any(keeps[a].outer for d in weight.dims for a in d.atoms if a in keeps):

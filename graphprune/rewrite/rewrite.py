@@ -14,6 +14,7 @@ from graphprune.dims import Dim, Keeps, kept_size
 from graphprune.dims.evaluate import cut, evaluate
 from graphprune.normalise.bodies import all_bodies
 from graphprune.rewrite.editing import Editor
+from graphprune.rewrite.layers import remove_layers
 from graphprune.rewrite.shapes import restore_shapes
 from graphprune.rewrite.sizes import apply_effect
 from graphprune.rules.effects import Branch
@@ -25,7 +26,7 @@ def rewrite(model: ir.Model, analysis: Analysis, keeps: Keeps) -> ir.Model:
     Args:
         model: the normalised model that was analysed; it is not changed.
         analysis: its analysis.
-        keeps: kept slots by atom id; atoms that are missing keep all.
+        keeps: kept slots by atom id; atoms that are missing keep all. Layers that keep none go as a whole.
     """
     pruned = model.clone()
     _cut_weights(pruned.graph, analysis, keeps)
@@ -33,6 +34,7 @@ def rewrite(model: ir.Model, analysis: Analysis, keeps: Keeps) -> ir.Model:
     for effect in analysis.effects:
         apply_effect(editor, analysis, keeps, effect)
     _bypass_branches(editor, analysis, keeps)
+    remove_layers(editor, model, analysis, keeps)
     remove_unused(pruned)
     restore_shapes(Editor(pruned.graph), analysis, keeps)
     remove_unused(pruned)

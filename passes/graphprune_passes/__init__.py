@@ -41,6 +41,7 @@ from graphprune_passes.criteria import (
     tyr,
     usage,
 )
+from graphprune_passes.depth import gate, greedy, influence, norms, removal
 from graphprune_passes.recipes import RECIPES
 
 PASSES = (
@@ -118,11 +119,30 @@ PASSES = (
     Pass("normaliser", "rank", normalisers.rank, "rank within the group"),
     Pass("normaliser", "zscore-sigmoid", normalisers.zscore_sigmoid, "logistic function of the z-score"),
     Pass("normaliser", "per-cost", normalisers.per_cost, "divided by what a slot costs"),
-    Pass("normaliser", "sensitivity", normalisers.sensitivity, "stretched to measured losses", "inputs"),
+    Pass(
+        "normaliser",
+        "sensitivity",
+        normalisers.sensitivity,
+        "stretched to measured losses",
+        "inputs",
+        unit="output variance",
+    ),
     Pass("allocation", "uniform", uniform.allocate, "the same share of every group"),
     Pass("allocation", "global", global_.allocate, "one ranking over all groups, with a floor for each"),
-    Pass("allocation", "knapsack", knapsack.allocate, "least score for what is saved, on exact costs"),
-    Pass("allocation", "dp-levels", dp_levels.allocate, "least score by dynamic programming (SPDY)"),
+    Pass(
+        "allocation",
+        "knapsack",
+        knapsack.allocate,
+        "least score for what is saved, on exact costs",
+        layers=True,
+    ),
+    Pass(
+        "allocation",
+        "dp-levels",
+        dp_levels.allocate,
+        "least score by dynamic programming (SPDY)",
+        layers=True,
+    ),
     Pass("allocation", "global-isomorphic", pools.isomorphic, "one ranking for groups of the same make"),
     Pass("allocation", "global-type", pools.by_kind, "one ranking for each kind of group"),
     Pass("allocation", "erk", erk.allocate, "small layers stay dense (RigL)"),
@@ -177,6 +197,27 @@ PASSES = (
     Pass("compensation", "refit-m-bn", compensations.refit_moment_bn, "refit-m, then bn-recal", "inputs"),
     Pass("compensation", "bn-recal", batch_norm.recalibrate, "estimate batch normalisation again", "inputs"),
     Pass("basis", "values", values.turned, "directions of values by what they add (MoDeGPT)", "inputs"),
+    Pass(
+        "depth",
+        "output-loss",
+        removal.loss,
+        "what the outputs lose without the layer (LAPTOP-Diff)",
+        "inputs",
+        unit="output variance",
+    ),
+    Pass(
+        "depth", "block-influence", influence.score, "how far a layer turns the stream (ShortGPT)", "inputs"
+    ),
+    Pass("depth", "greedy-js", greedy.finercut, "one by one, by divergence of outputs (FinerCut)", "inputs"),
+    Pass(
+        "depth",
+        "greedy-kl",
+        greedy.sleb,
+        "whole blocks one by one, by divergence of outputs (SLEB)",
+        "inputs",
+    ),
+    Pass("depth", "gate-norm", gate.score, "size of queries times keys, attention first (Gate-Norm)"),
+    Pass("depth", "weight-norm", norms.last, "size of the last weight"),
     # Needs no activations, but is run where inputs are prepared, as every repair is.
     Pass("compensation", "merge", merge.merge, "merge what goes into the most similar that stays", "inputs"),
 )

@@ -92,5 +92,7 @@ def test_a_pattern_without_a_match_is_an_error(analysis: Analysis) -> None:
 
 
 def test_an_unknown_structure_is_an_error(analysis: Analysis) -> None:
-    with pytest.raises(UsageError, match="unknown structure 'layers': choose from experts, kv-groups, heads"):
-        choose_candidates(analysis, structures=("layers",))
+    with pytest.raises(
+        UsageError, match="unknown structure 'storeys': choose from experts, kv-groups, heads"
+    ):
+        choose_candidates(analysis, structures=("storeys",))

@@ -6,6 +6,9 @@ its removal saves now, when the groups around it have shrunk already; this is th
 knapsack problem, exact but for the last item when scores rise within every group. Source: HALP (Shen et
 al., NeurIPS 2022) for pruning as a knapsack; the lazy evaluation is Minoux's (1978), sound because
 shrinking neighbours only lowers what is saved.
+
+Layers compete as slots of their own. One that goes takes what its groups have lost already with it, so it
+costs only the rest of its loss, and saves what is left of it.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import heapq
 
 import numpy as np
 
+from graphprune.analysis import LAYERS
 from graphprune.passes import AllocationProblem
 from graphprune_passes.allocations.last import Last
 
@@ -30,6 +34,7 @@ def allocate(problem: AllocationProblem, share: float) -> dict[int, int]:
 
 
 def _walk(problem: AllocationProblem) -> list[tuple[int, int]]:
+    layers = _Layers(problem)
     losses: dict[int, np.ndarray] = {}
     chunks: dict[int, int] = {}
     for group in problem.groups:
@@ -48,10 +53,11 @@ def _walk(problem: AllocationProblem) -> list[tuple[int, int]]:
         if less <= 0:
             return float("inf"), 0
         gone = sizes[atom] - counts[atom]
-        loss = losses[atom][gone + less] - losses[atom][gone]
+        loss = losses[atom][gone + less] - losses[atom][gone] - layers.lost(atom)
         gain = problem.gain(atom, less, counts)
-        return (loss / gain if gain > 0 else float("inf")), less
+        return (max(loss, 0.0) / gain if gain > 0 else float("inf")), less
 
+    places = {g.atom: k for k, g in enumerate(problem.groups)}
     heap = [(price(g.atom)[0], k, g.atom) for k, g in enumerate(problem.groups)]
     heapq.heapify(heap)
     path = []
@@ -64,9 +70,39 @@ def _walk(problem: AllocationProblem) -> list[tuple[int, int]]:
             heapq.heappush(heap, (now, order, atom))
             continue
         path.append((atom, less))
+        gone = sizes[atom] - counts[atom]
         counts[atom] -= less
+        layers.lose(atom, float(losses[atom][gone + less] - losses[atom][gone]))
         heapq.heappush(heap, (price(atom)[0], order, atom))
+        for layer in layers.around(atom):  # it has become cheaper
+            heapq.heappush(heap, (price(layer)[0], places[layer], layer))
     return path
+
+
+class _Layers:
+    """Which groups live in which layers, and what was lost there already."""
+
+    def __init__(self, problem: AllocationProblem) -> None:
+        analysis = problem.scoring.analysis
+        self._inside: dict[int, list[int]] = {}
+        self._lost: dict[int, float] = {}
+        for layer in (g.atom for g in problem.groups if g.kind == LAYERS):
+            self._lost[layer] = 0.0
+            for atom in analysis.inner_groups(frozenset({layer})):
+                self._inside.setdefault(atom, []).append(layer)
+
+    def around(self, atom: int) -> list[int]:
+        """The layers that a group lives in."""
+        return self._inside.get(atom, [])
+
+    def lost(self, atom: int) -> float:
+        """What the groups of a layer have lost; nothing for other groups."""
+        return self._lost.get(atom, 0.0)
+
+    def lose(self, atom: int, loss: float) -> None:
+        """Note what a step has cost."""
+        for layer in self.around(atom):
+            self._lost[layer] += loss
 
 
 _paths = Last(_walk)

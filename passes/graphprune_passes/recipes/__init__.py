@@ -8,7 +8,7 @@ here. docs/recipes.md has the whole list, and what is not offered.
 from __future__ import annotations
 
 from graphprune.passes import Recipe
-from graphprune_passes.recipes import activations, experts, surgeon, weights
+from graphprune_passes.recipes import activations, depth, experts, surgeon, weights
 
 RECIPES = (
     Recipe(
@@ -25,4 +25,5 @@ RECIPES = (
     *activations.RECIPES,
     *surgeon.RECIPES,
     *experts.RECIPES,
+    *depth.RECIPES,
 )  # fmt: skip

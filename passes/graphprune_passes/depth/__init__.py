@@ -1,0 +1,1 @@
+"""Scores of whole layers: what the network loses without them."""
