@@ -13,6 +13,7 @@ from graphprune_passes.allocations import (
     knapsack,
     layerwise,
     pools,
+    spdy,
     split,
     swap,
     uniform,
@@ -161,6 +162,14 @@ PASSES = (
         "the same share, then slots change places (OSSCAR)",
         "inputs",
         swap.settle,
+    ),
+    Pass(
+        "allocation",
+        "spdy",
+        dp_levels.allocate,
+        "dp-levels, with measured coefficients (SPDY)",
+        "inputs",
+        spdy.settle,
     ),
     Pass(
         "allocation",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from graphprune.dims import Keeps
 from graphprune.inputs import Inputs, Wanted, prepare_inputs
 from graphprune.passes import AllocationProblem, ScoringProblem, Settling
 from graphprune.testing import analysed
-from graphprune_passes.allocations import evolve, swap
+from graphprune_passes.allocations import evolve, spdy, swap
+from graphprune_passes.allocations.fitness import Fitness
 from graphprune_passes.criteria.units import Reader
 from tests.passes.nets import net, samples
 from tests.passes.test_acceptance import Exact
@@ -106,7 +108,7 @@ def test_evolved_widths_keep_the_budget_and_lose_less(mlp: Inputs) -> None:
     asked = settling(mlp)
     found = counts_of(asked, evolve.settle(asked))
     assert asked.allowed(found)
-    trials = evolve.Fitness(asked)
+    trials = Fitness(asked)
     assert trials.loss(found) < trials.loss(asked.counts)
     assert counts_of(asked, evolve.settle(asked)) == found, "the same again"
 
@@ -133,17 +135,41 @@ def test_offspring_are_other_widths_within_the_budget(mlp: Inputs) -> None:
 def test_trials_measure_what_the_masked_and_refitted_network_loses(mlp: Inputs) -> None:
     """Levels from the store give what refitting everything at once gives."""
     asked = settling(mlp)
-    trials = evolve.Fitness(asked)
+    trials = Fitness(asked)
     one = trials.loss(asked.counts)
     wider = {a: n + 3 for a, n in asked.counts.items()}
     assert trials.loss(wider) < one
-    fresh = evolve.Fitness(asked)
+    fresh = Fitness(asked)
     assert fresh.loss(wider) == trials.loss(wider)
     whole = {g.atom: g.size for g in asked.problem.groups}
     assert trials.loss(whole) == pytest.approx(0, abs=1e-10)
 
 
-@pytest.mark.parametrize("recipe", ["tyr", "darwinlm"])
+def test_coefficients_are_searched_for_that_lose_less_at_the_budget(mlp: Inputs) -> None:
+    asked = settling(mlp)
+    one, other = (g.atom for g in asked.problem.groups)
+    asked = replace(asked, counts={one: 16, other: 2})  # to begin with, the second layer is all but gone
+    assert asked.allowed(asked.counts)
+    found = counts_of(asked, spdy.settle(asked))
+    assert asked.allowed(found)
+    assert Fitness(asked).loss(found) < 0.8 * Fitness(asked).loss(asked.counts)
+    assert counts_of(asked, spdy.settle(asked)) == found, "the same again"
+    fixed = settling(mlp, frozenset({one}))
+    assert counts_of(fixed, spdy.settle(fixed))[one] == fixed.counts[one]
+
+
+def test_a_group_of_small_coefficient_loses_more(mlp: Inputs) -> None:
+    asked = settling(mlp)
+    search = spdy.Search(asked)
+    one, other = (g.atom for g in asked.problem.groups)
+    cheap, dear = search.widths(np.array([0.01, 1.0])), search.widths(np.array([1.0, 0.01]))
+    assert cheap[one] < dear[one]
+    assert cheap[other] > dear[other]
+    assert asked.allowed(cheap)
+    assert asked.allowed(dear)
+
+
+@pytest.mark.parametrize("recipe", ["tyr", "darwinlm", "ziplm"])
 def test_an_evolved_result_meets_its_target(recipe: str) -> None:
     given = {"target": "macs=0.5", "recipe": recipe, "calib": {"x": samples("gated")}, "benchmark": False}
     report = graphprune.prune(net("gated"), **given).report  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """How often a head speaks loudest: the share of rows in which it adds most to what its reader gives.
 
 `usage_h = share of rows in which ||W_h z_h|| is the largest over the heads`, with z_h what the head gives and
-W_h the columns that read it. SHRP ("Specialized Head Routing and Pruning", 2024) trains a router that sends
+W_h the columns that read it. SHRP ("Specialized Head Routing and Pruning") trains a router that sends
 each input to one head and keeps the heads with a share of the traffic; without training the head that
 contributes most is the one a router would choose. Adapted. A thousandth of its mean share of the sum of
 these norms tells heads apart that are never the largest. A group that no linear operator reads is scored by

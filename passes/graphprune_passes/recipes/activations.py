@@ -67,7 +67,7 @@ RECIPES = (
     ),
     Recipe(
         "shrp-static", "usage", "consumers", "none", "uniform", "bias",
-        "SHRP: Specialized Head Routing and Pruning, 2024", False,
+        "SHRP: Specialized Head Routing and Pruning", False,
         "heads that seldom contribute most; measured without the trained router, means move into biases",
         ("heads", "kv-groups"),
     ),

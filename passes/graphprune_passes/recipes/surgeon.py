@@ -32,9 +32,10 @@ RECIPES = (
         HEADS_AND_FFN,
     ),
     Recipe(
-        "ziplm", "obs-second", "sum", "none", "dp-levels", "refit-m",
+        "ziplm", "obs-second", "sum", "none", "spdy", "refit-m",
         "Kurtic et al., ZipLM, NeurIPS 2023", False,
-        "one unit at a time, levels by dynamic programming on counted costs in place of measured latency",
+        "one unit at a time, levels by dynamic programming with coefficients that are searched for; dozens "
+        "of trials, costs are counted unless the target is a latency",
         ("heads", "kv-groups", "neurons", "channels"),
     ),
     Recipe(
@@ -70,5 +71,12 @@ RECIPES = (
     Recipe(
         "gp-free", "obs", "sum", "mean", "global-isomorphic", "refit-c", "ours", True,
         "the best without data: OBS on made-up inputs, like against like, refit", noise="only:auto",
+    ),
+    Recipe(
+        "emo-pms", "l2-group", "mean", "sensitivity", "knapsack", "refit-c",
+        "An EMO Joint Pruning with Multiple Sub-networks (EMO-PMS)", False,
+        "each group is a sub-network whose widths are measured against what the outputs lose, fronts are "
+        "joined by that loss on exact costs; a front of one width needs no evolution",
+        ("channels",),
     ),
 )  # fmt: skip
