@@ -3,7 +3,7 @@
 Every group has levels, numbers of slots it may keep. A level costs the sum of the lowest scores, so
 scores must add up, and saves what the cost polynomial says with all other groups whole. The knapsack over
 all groups is solved exactly on savings in whole buckets. Source: Frantar and Alistarh, "SPDY", ICML 2022,
-its inner problem (the search over coefficients outside is not here). Adapted: savings of neighbours are
+its inner problem (`spdy.py` searches for coefficients). Adapted: savings of neighbours are
 not independent here, so the budget is met by bisection over the share and not by the programme alone; and
 levels of a larger share never keep more of a group than those of a smaller one.
 """

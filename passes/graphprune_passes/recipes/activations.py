@@ -47,9 +47,9 @@ RECIPES = (
         ("channels",),
     ),
     Recipe(
-        "minitron", "minitron", "consumers", "none", "uniform", "none",
+        "minitron", "minitron", "consumers", "none", "evolve", "none",
         "Muralidharan et al., Minitron, NeurIPS 2024", False,
-        "heads and neurons of small mean activation; no search for an architecture and no distillation",
+        "heads and neurons of small mean activation, widths by a small search; no distillation",
         HEADS_AND_FFN,
     ),
     Recipe(
