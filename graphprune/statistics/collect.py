@@ -60,7 +60,10 @@ class Statistics:
         todo = [i for i in items if (i.node, i.weight) not in self._found]
         if not todo:
             return
-        others = [i for i in self.linear if not i.why and (i.node, i.weight) not in {*asked, *self._found}]
+        # Operators are mostly asked for in order: those behind come first.
+        last = max((k for k, i in enumerate(self.linear) if (i.node, i.weight) in asked), default=-1)
+        turned = (*self.linear[last + 1 :], *self.linear[: last + 1])
+        others = [i for i in turned if not i.why and (i.node, i.weight) not in {*asked, *self._found}]
         held = sum(_bytes(i) for i in self.linear if (i.node, i.weight) in self._found)
         if held + sum(map(_bytes, todo)) > self._budget:
             self._found = {k: m for k, m in self._found.items() if k in asked}
