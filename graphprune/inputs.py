@@ -149,9 +149,10 @@ class Inputs:
                 f'keep columns (worst: "{worst.node}", {worst.rows} rows for {worst.kept} columns); give more'
             )
         if self.calibration.synthetic and self.judges_made_up:
+            moved = ", channels brought back to what training gave them" if self.twin is not None else ""
             found.append(
                 f"no calibration inputs were given: statistics are of {self.calibration.samples} made-up "
-                f"inputs ({self.calibration.source}); real ones (--calib) keep more of the accuracy"
+                f"inputs ({self.calibration.source}{moved}); real ones (--calib) keep more of the accuracy"
             )
         return found
 

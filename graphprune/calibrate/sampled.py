@@ -24,9 +24,10 @@ from graphprune.runtime.session import Session, open_session
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
-WORK = 4e11  # multiply-adds of all drawing, about a minute on one core
+WORK = 2e12  # multiply-adds of all drawing, at most
+_ENOUGH = 4  # batches, else shorter sequences are drawn
 _FIRST = 8  # positions on which the average is taken
-_SHORTEST = 4  # positions
+_SHORTEST = 16  # positions
 _ROUNDING = 1e-3  # of the spread of the scores
 
 
@@ -38,11 +39,13 @@ class Speaker:
         tokens: the input of token ids, `(batch, positions)`.
         scores: the output of scores of the next token, `(batch, positions, vocabulary)`.
         bound: ids stay below it.
+        free: sequences may have any length.
     """
 
     tokens: str
     scores: str
     bound: int
+    free: bool
 
 
 def draw_sequences(
@@ -62,20 +65,35 @@ def draw_sequences(
     if not _may_speak(model, batches[0]):
         return ()
     random = np.random.default_rng(seed)
-    with open_session(model) as session:
-        speaker = find_speaker(session, batches[0], bounds)
-        if speaker is None:
-            return ()
-        count, length = batches[0][speaker.tokens].shape
-        most = int(WORK / (count * length * length * _weights(model) / 2))
-        return tuple(_drawn(session, speaker, feeds, random) for feeds in batches[:most])
+    try:
+        with open_session(model) as session:
+            speaker = find_speaker(session, batches[0], bounds)
+            if speaker is None:
+                return ()
+            shorter = _affordable(speaker, batches, _weights(model))
+            return tuple(_drawn(session, speaker, feeds, random) for feeds in shorter)
+    except ModelError:  # it does not run on every length, say
+        return ()
 
 
 def _may_speak(model: ir.Model, feeds: Feeds) -> bool:
     """Whether there are whole numbers to read and an output with an axis more, all with the batch first."""
     ids = [v for v in real_inputs(model) if v.dtype is not None and v.dtype.is_integer()]
     ranks = {len(v.shape) for v in model.graph.outputs if v.shape is not None}
-    return bool(ids) and 3 in ranks and len({a.shape[:1] for a in feeds.values()}) == 1
+    alike = len({a.shape[:1] for a in feeds.values()}) == 1
+    return bool(ids) and 3 in ranks and alike and all(a.dtype.kind in "iub" for a in feeds.values())
+
+
+def _affordable(speaker: Speaker, batches: Sequence[Feeds], weights: int) -> list[Feeds]:
+    """As many batches as the work allows, of shorter sequences where those would be few."""
+    count, length = batches[0][speaker.tokens].shape
+    wanted = length
+    while True:
+        steps = wanted * wanted / 2 if speaker.free else wanted * length
+        most = int(WORK / (count * steps * max(1, weights)))
+        if most >= min(_ENOUGH, len(batches)) or not speaker.free or wanted // 2 < _SHORTEST:
+            return [_shortened(feeds, length, wanted) for feeds in batches[:most]]
+        wanted //= 2
 
 
 def find_speaker(session: Session, feeds: Feeds, bounds: Mapping[str, int]) -> Speaker | None:
@@ -86,17 +104,17 @@ def find_speaker(session: Session, feeds: Feeds, bounds: Mapping[str, int]) -> S
         feeds: valid ones.
         bounds: how many rows the tables have that inputs index.
     """
-    few = {n: a[:2] for n, a in feeds.items()}
-    before = session.run(few)
-    for name, array in few.items():
+    before = session.run(feeds)
+    free = {p.name for p in session.inputs if len(p.shape) > 1 and not isinstance(p.shape[1], int)}
+    for name, array in feeds.items():
         bound = bounds.get(name, 0)
         if array.ndim != 2 or array.shape[1] < _SHORTEST or not bound:
             continue
         for output, scores in before.items():
             if scores.dtype.kind != "f" or scores.ndim != 3 or scores.shape[:2] != array.shape:
                 continue
-            if 2 * scores.shape[2] > bound and _looks_back_only(session, few, scores, name, output):
-                return Speaker(name, output, min(bound, scores.shape[2]))
+            if 2 * scores.shape[2] > bound and _looks_back_only(session, feeds, scores, name, output):
+                return Speaker(name, output, min(bound, scores.shape[2]), name in free)
     return None
 
 
@@ -105,10 +123,7 @@ def _looks_back_only(session: Session, feeds: Feeds, before: Array, tokens: str,
     half = feeds[tokens].shape[1] // 2
     changed = feeds[tokens].copy()
     changed[:, half:] = np.roll(changed[:, half:], 1, axis=1)[::-1]
-    try:
-        after = session.run({**feeds, tokens: changed}, [scores])[scores]
-    except ModelError:
-        return False
+    after = session.run({**feeds, tokens: changed}, [scores])[scores]
     moved = np.abs(after.astype(np.float64) - before).max(axis=(0, 2))
     least = _ROUNDING * float(before.std())
     return bool(moved[:half].max() <= least < moved[half:].max())
@@ -117,13 +132,14 @@ def _looks_back_only(session: Session, feeds: Feeds, before: Array, tokens: str,
 def _drawn(session: Session, speaker: Speaker, feeds: Feeds, random: np.random.Generator) -> Feeds:
     """Each token by what the model says of it after those before; the first by what it says on average."""
     tokens = feeds[speaker.tokens].copy()
-    free = not isinstance(next(p for p in session.inputs if p.name == speaker.tokens).shape[1], int)
-    feeds = {**feeds, speaker.tokens: tokens}
+    feeds = {n: _in_order(a) if _counts(n, a, tokens) else a for n, a in feeds.items()}
+    feeds[speaker.tokens] = tokens
 
     def scores(length: int) -> Array:
         """Of the tokens up to a position, `(sequences, positions, bound)`."""
-        found = session.run(_shortened(feeds, tokens.shape[1], length) if free else feeds, [speaker.scores])
-        return found[speaker.scores][..., : speaker.bound].astype(np.float64)
+        read = _shortened(feeds, tokens.shape[1], length) if speaker.free else feeds
+        found = session.run(read, [speaker.scores])[speaker.scores]
+        return _as_scores(found.astype(np.float64))[..., : speaker.bound]
 
     usual = _chances(scores(min(_FIRST, tokens.shape[1]))).mean(axis=(0, 1))
     tokens[:, 0] = random.choice(speaker.bound, len(tokens), p=usual / usual.sum())
@@ -136,6 +152,22 @@ def _drawn(session: Session, speaker: Speaker, feeds: Feeds, random: np.random.G
 def _shortened(feeds: Feeds, length: int, wanted: int) -> Feeds:
     """The first positions of everything that has one value for each position."""
     return {n: a[:, :wanted] if a.ndim > 1 and a.shape[1] == length else a for n, a in feeds.items()}
+
+
+def _counts(name: str, array: Array, tokens: Array) -> bool:
+    """Whether an input says where each token stands."""
+    return "position" in name.lower() and array.shape == tokens.shape
+
+
+def _in_order(array: Array) -> Array:
+    """Positions from the first to the last."""
+    return np.broadcast_to(np.arange(array.shape[1], dtype=array.dtype), array.shape)
+
+
+def _as_scores(given: Array) -> Array:
+    """Logits; of shares of one their logarithm."""
+    shares = given.min() >= 0 and np.allclose(given.sum(axis=-1), 1, atol=1e-3)
+    return np.log(np.maximum(given, 1e-30)) if shares else given
 
 
 def _chances(scores: Array) -> Array:

@@ -74,7 +74,16 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int, seed
     drawn = draw_sequences(model, feeds, bounds(model, sizes), seed)
     if drawn:
         return MadeUp(drawn, (0,) * len(drawn), "sequences that the model drew itself", True)
-    return MadeUp(feeds, kinds, "noise")
+    return MadeUp(feeds, kinds, _in_words(feeds[0], bounds(model, sizes)))
+
+
+def _in_words(feeds: Feeds, tables: Mapping[str, int]) -> str:
+    """What was made up, for reports."""
+    real = [a for a in feeds.values() if a.dtype.kind == "f"]
+    said = ["pictures: textures, flat shapes, things"] if any(spatial_axes(a.shape) for a in real) else []
+    said += ["normal numbers"] if any(not spatial_axes(a.shape) for a in real) else []
+    said += ["random token ids"] if tables else []
+    return ", ".join(said) or "random numbers"
 
 
 def likely_sizes(model: ir.Model, recording: Recording) -> tuple[Sizes, int]:

@@ -37,7 +37,7 @@ def model_of(text: str, outputs: int = TOKENS) -> ir.Model:
     return normalise(ir.from_proto(proto))
 
 
-def feeds(count: int = 16, length: int = 12) -> dict[str, np.ndarray]:
+def feeds(count: int = 16, length: int = 20) -> dict[str, np.ndarray]:
     return {"ids": np.random.default_rng(0).integers(0, TOKENS, (count, length))}
 
 
@@ -46,7 +46,7 @@ def test_tokens_follow_one_another_as_the_model_says() -> None:
     assert len(drawn) == 2
     for batch in drawn:
         ids = batch["ids"]
-        assert ids.shape == (16, 12)
+        assert ids.shape == (16, 20)
         assert ((ids[:, 1:] - ids[:, :-1]) % TOKENS == 3).mean() > 0.9
         assert len(np.unique(ids[:, 0])) > 3  # they do not all begin alike
 
@@ -67,10 +67,25 @@ def test_others_do_not_speak(text: str, outputs: int) -> None:
 
 def test_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     model, batches = model_of(SPEAKS), [feeds() for _ in range(5)]
-    one = 16 * 12 * 12 * TOKENS * TOKENS / 2
-    assert one < WORK
-    monkeypatch.setattr("graphprune.calibrate.sampled.WORK", 2.5 * one)
-    assert len(draw_sequences(model, batches, {"ids": TOKENS}, 0)) == 2
+    one = 16 * 20 * 20 * TOKENS * TOKENS / 2
+    assert 5 * one < WORK
+    monkeypatch.setattr("graphprune.calibrate.sampled.WORK", 4.5 * one)
+    assert len(draw_sequences(model, batches, {"ids": TOKENS}, 0)) == 4
+    monkeypatch.setattr("graphprune.calibrate.sampled.WORK", 0.9 * one)
+    assert draw_sequences(model, batches, {"ids": TOKENS}, 0) == ()
+
+
+def test_large_models_draw_shorter_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = 16 * 64 * 64 * TOKENS * TOKENS / 2
+    monkeypatch.setattr("graphprune.calibrate.sampled.WORK", 1.5 * one)
+    drawn = draw_sequences(model_of(SPEAKS), [feeds(length=64) for _ in range(4)], {"ids": TOKENS}, 0)
+    assert [d["ids"].shape for d in drawn] == [(16, 32)] * 4
+
+
+def test_shares_of_one_are_read_as_such() -> None:
+    text = SPEAKS.replace("scores = Gather(next, ids)", "s = Gather(next, ids) scores = Softmax(s)")
+    ids = draw_sequences(model_of(text), [feeds()], {"ids": TOKENS}, 0)[0]["ids"]
+    assert ((ids[:, 1:] - ids[:, :-1]) % TOKENS == 3).mean() > 0.9
 
 
 def test_noise_for_a_language_model_is_its_own_text() -> None:
