@@ -1,4 +1,4 @@
-"""Fits the weights of one segment by descent on what it should give."""
+"""Fits the weights of some nodes by descent on what they should give."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.compensate.segments import Segment
+from graphprune.analysis.facts import NodeFacts
+from graphprune.compensate.likeness import Likeness
 from graphprune.gradient import backward
 from graphprune.runtime.session import Session, open_session
 from graphprune.statistics.stages import StageModel
@@ -19,21 +20,22 @@ Array = NDArray[Any]
 Weights = Mapping[str, Array]
 
 RATE = 0.02  # of the root mean square of each weight
+ELEMENT = 8  # multiply-adds that computing an element costs beside its own, backwards above all
 _FIRST, _SECOND = 0.9, 0.999  # moments of Adam (Kingma and Ba, ICLR 2015)
 _CHECKS = 6  # times that the weights are judged on the way
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One batch: what the segment reads and what it should give."""
+    """One batch: what the nodes read and what they should give, by name."""
 
     feeds: Mapping[str, Array]
-    target: Array
+    targets: Mapping[str, Array]
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Weights, and the share of the variance of the target that is lost on rows kept aside.
+    """Weights, and the share of the target that is lost on rows kept aside.
 
     Attributes:
         weights: new values by name.
@@ -46,18 +48,33 @@ class Fitted:
 
 
 class Descent:
-    """One segment with its weights as inputs, ready to run forwards and backwards."""
+    """Some nodes with weights as inputs, ready to run forwards and backwards.
 
-    def __init__(self, builder: StageModel, segment: Segment, example: Rows, weights: Weights) -> None:
-        self.segment = segment
-        self._made = [o for n in segment.nodes for o in n.outputs if o]
+    Args:
+        builder: of the model they are from.
+        nodes: in topological order, all of them differentiable.
+        example: one batch.
+        weights: that may change.
+        likeness: by target, how it is compared.
+    """
+
+    def __init__(
+        self,
+        builder: StageModel,
+        nodes: Sequence[NodeFacts],
+        example: Rows,
+        weights: Weights,
+        likeness: Mapping[str, Likeness],
+    ) -> None:
+        self._nodes, self._likeness = nodes, likeness
+        self._made = [o for n in nodes for o in n.outputs if o]
         self._fixed = {
             n: builder.weight(n)
-            for node in segment.nodes
+            for node in nodes
             for n in node.inputs
             if n and n in builder.model.graph.initializers and n not in weights
         }
-        names = [n.name for n in segment.nodes]
+        names = [n.name for n in nodes]
         given = {**example.feeds, **weights}
         self._session: Session = open_session(
             builder.build(names, self._made, {}, given, free=tuple(weights))
@@ -69,30 +86,51 @@ class Descent:
         self._session.close()
 
     def run(self, rows: Rows, weights: Weights) -> dict[str, Array]:
-        """Values of every tensor of the segment."""
+        """Values of every tensor."""
+        return {**self._fixed, **rows.feeds, **weights, **self._run(rows, weights, self._made)}
+
+    def _run(self, rows: Rows, weights: Weights, outputs: Sequence[str]) -> dict[str, Array]:
         feeds = {k: v for k, v in {**rows.feeds, **weights}.items() if k in self._ports}
-        return {**self._fixed, **rows.feeds, **weights, **self._session.run(feeds, self._made)}
+        return self._session.run(feeds, list(outputs))
+
+    def fits(self, rows: Rows, weights: Weights) -> bool:
+        """Whether what is given has the shape of what should be."""
+        found = self._run(rows, weights, tuple(rows.targets))
+        return all(found[n].shape == t.shape for n, t in rows.targets.items())
 
     def loss(self, rows: Sequence[Rows], weights: Weights) -> float:
-        """Mean squared error as a share of the variance of the target."""
-        lost = total = 0.0
+        """What is lost of the targets, on average over them."""
+        lost, size = dict.fromkeys(self._likeness, 0.0), dict.fromkeys(self._likeness, 0)
         for row in rows:
-            found = self.run(row, weights)[self.segment.result]
-            lost += float(np.square(found - row.target, dtype=np.float64).sum())
-            total += float(np.square(_centred(row.target), dtype=np.float64).sum())
-        return lost / max(total, 1e-30)
+            found = self._run(row, weights, tuple(row.targets))
+            for name, target in row.targets.items():
+                lost[name] += target.size * self._likeness[name].lost(found[name], target)
+                size[name] += target.size
+        return sum(lost[n] / max(size[n], 1) for n in lost) / max(len(lost), 1)
 
     def gradient(self, row: Rows, weights: Weights) -> dict[str, Array]:
-        """Of half the squared error, summed."""
+        """Of the sum of what is lost of each target."""
         values = self.run(row, weights)
-        seed = values[self.segment.result] - row.target
-        return backward(self.segment.nodes, values, {self.segment.result: seed}, tuple(weights))
+        seeds = {n: self._likeness[n].slope(values[n], t) for n, t in row.targets.items()}
+        return backward(self._nodes, values, seeds, tuple(weights))
 
     def multiply_adds(self, row: Rows, weights: Weights) -> int:
         """Of one batch, forwards."""
+        return self._products(self.run(row, weights))
+
+    def work(self, row: Rows, weights: Weights) -> int:
+        """Of one batch, forwards, in multiply-adds; each element that is computed counts for some."""
         values = self.run(row, weights)
+        return self._products(values) + ELEMENT * sum(values[n].size for n in self._made)
+
+    def memory(self, row: Rows, weights: Weights) -> int:
+        """Bytes of all tensors of one batch, forwards."""
+        values = self.run(row, weights)
+        return sum(values[n].nbytes for n in self._made)
+
+    def _products(self, values: Mapping[str, Array]) -> int:
         total = 0
-        for node in self.segment.nodes:
+        for node in self._nodes:
             if node.op in ("MatMul", "Gemm"):
                 long = values[node.inputs[0]].shape[0 if node.attributes.get("transA") else -1]
                 total += values[node.outputs[0]].size * long
@@ -105,6 +143,8 @@ class Descent:
                 )
             elif node.op == "Conv":
                 total += values[node.outputs[0]].size * int(np.prod(values[node.inputs[1]].shape[1:]))
+            elif node.op == "ConvTranspose":
+                total += values[node.inputs[0]].size * int(np.prod(values[node.inputs[1]].shape[1:]))
         return total
 
 
@@ -117,10 +157,10 @@ def descend(
     together: int,
     random: np.random.Generator,
 ) -> Fitted:
-    """Adam on the squared error with a rate that falls to zero; the best weights on rows kept aside win.
+    """Adam on what is lost with a rate that falls to zero; the best weights on rows kept aside win.
 
     Args:
-        descent: the segment.
+        descent: the nodes.
         weights: to start from.
         learn: batches to fit.
         judge: batches kept aside.
@@ -162,8 +202,3 @@ def _rates(weights: Weights) -> dict[str, float]:
     matrices = [sizes[n] for n, a in weights.items() if a.ndim > 1] or list(sizes.values())
     common = float(np.mean(matrices))
     return {n: RATE * (sizes[n] if a.ndim > 1 else max(sizes[n], common)) for n, a in weights.items()}
-
-
-def _centred(target: Array) -> Array:
-    """Without the mean over the batch."""
-    return np.asarray(target - target.mean(axis=0, keepdims=True))

@@ -14,21 +14,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.analysis.facts import read_graph
 from graphprune.compensate.descent import Descent, Rows, descend
+from graphprune.compensate.likeness import Likeness
+from graphprune.compensate.narrow import Narrow
 from graphprune.compensate.segments import Segment, find_segments
-from graphprune.compensate.trial import with_weights
 from graphprune.compensate.walk import Walk
-from graphprune.dims import Dim
-from graphprune.dims.evaluate import cut
 from graphprune.passes import CompensationProblem, Repair, Repaired
-from graphprune.rewrite import rewrite
 
 Array = NDArray[Any]
 
@@ -57,19 +53,17 @@ def reconstruct(problem: CompensationProblem, repaired: Repair) -> Repair:
 class _Reconstruction:
     def __init__(self, problem: CompensationProblem, repaired: Repair) -> None:
         self.problem, self.keeps, self.dims = problem, problem.keeps, problem.analysis.dims
-        whole = with_weights(problem.model, repaired.weights)
-        self.whole = whole.graph.initializers
-        pruned = rewrite(whole, problem.analysis, problem.keeps)
-        facts = read_graph(pruned)
+        self.narrow = Narrow(problem, repaired.weights)
+        facts = self.narrow.facts
         self.segments = [s for s in map(self._known, find_segments(facts)) if s is not None]
         self.before = Walk(problem.model, problem.analysis.facts, problem.batches, problem.budget)
-        self.after = Walk(pruned, facts, problem.batches, problem.budget)
+        self.after = self.narrow.walk(problem.batches)
         self.random = np.random.default_rng(problem.seed)
 
     def _known(self, segment: Segment) -> Segment | None:
         """The segment with weights of the original only; None if it has lost nothing or is not comparable."""
         weights = self.problem.analysis.weights
-        known = tuple(n for n in segment.weights if n in weights and n in self.whole)
+        known = tuple(n for n in segment.weights if self.narrow.knows(n))
         axes = [d for n in known for d in weights[n].dims]
         beside = segment.beside if segment.beside in self.dims else ""
         if segment.result not in self.dims or not any(a in self.keeps for d in axes for a in d.atoms):
@@ -92,7 +86,7 @@ class _Reconstruction:
         self.before.close()
         self.after.close()
         self.problem.say(len(self.segments), len(self.segments))
-        result.weights = {n: self._restored(n, a) for n, a in learnt.items()}
+        result.weights = {n: self.narrow.restored(n, a) for n, a in learnt.items()}
         return result
 
     def _rows(self, segment: Segment, number: int, learnt: dict[str, Array]) -> list[Rows]:
@@ -112,12 +106,11 @@ class _Reconstruction:
                 if lost[0].shape != lost[1].shape or lost[0].shape != target.shape:
                     return []
                 target = target + (lost[0] - lost[1])
-            rows.append(Rows({n: self.after.get(n, k) for n in segment.inputs}, target))
+            rows.append(Rows({n: self.after.get(n, k) for n in segment.inputs}, {segment.result: target}))
         return rows
 
     def _cut(self, name: str, batch: int) -> Array:
-        dims: Sequence[Dim] = self.dims[name]
-        return np.asarray(cut(self.before.get(name, batch), dims, self.keeps))
+        return self.narrow.cut(name, self.before.get(name, batch))
 
     def _fit(
         self, segment: Segment, rows: list[Rows], share: float, learnt: dict[str, Array], result: Repair
@@ -126,10 +119,12 @@ class _Reconstruction:
         start = {n: learnt.get(n, builder.weight(n)) for n in segment.weights}
         aside = max(1, len(rows) // 8)
         learn, judge = rows[:-aside], rows[-aside:]
-        with contextlib.closing(Descent(builder, segment, rows[0], start)) as descent:
-            if any(descent.run(r, start)[segment.result].shape != r.target.shape for r in rows):
+        likeness = {segment.result: Likeness.of_values([r.targets[segment.result] for r in rows])}
+        with contextlib.closing(Descent(builder, segment.nodes, rows[0], start, likeness)) as descent:
+            if not all(descent.fits(r, start) for r in rows):
                 return
-            height = max(1, rows[0].target.size // max(1, rows[0].target.shape[-1]))
+            target = rows[0].targets[segment.result]
+            height = max(1, target.size // max(1, target.shape[-1]))
             together = min(len(learn), math.ceil(ROWS / height))
             work = descent.multiply_adds(rows[0], start) * together
             steps = min(STEPS, int(share / max(1, work)))
@@ -142,14 +137,3 @@ class _Reconstruction:
         result.operators.append(
             Repaired(segment.last, 0, 0, 0, found.before, found.after if gained else found.before, 0.0)
         )
-
-    def _restored(self, name: str, pruned: Array) -> Array:
-        """A weight at its original shape; what was removed stays as it was."""
-        tensor = self.whole[name].const_value
-        assert tensor is not None
-        array = np.array(tensor.numpy(), order="C")
-        places = cut(
-            np.arange(array.size).reshape(array.shape), self.problem.analysis.weights[name].dims, self.keeps
-        )
-        array.reshape(-1)[places.ravel()] = pruned.ravel()
-        return array

@@ -13,12 +13,21 @@ from graphprune.gradient.elementwise import ELEMENTWISE
 from graphprune.gradient.linear import LINEAR
 from graphprune.gradient.moving import MOVING
 from graphprune.gradient.norms import NORMS
+from graphprune.gradient.pooling import POOLING, plain_window
 from graphprune.gradient.product import Product, Values
 from graphprune.gradient.recurrent import RECURRENT, plain
 
 Array = NDArray[Any]
 
-PRODUCTS: Mapping[tuple[str, str], Product] = {**ELEMENTWISE, **LINEAR, **MOVING, **NORMS, **RECURRENT}
+PRODUCTS: Mapping[tuple[str, str], Product] = {
+    **ELEMENTWISE,
+    **LINEAR,
+    **MOVING,
+    **NORMS,
+    **POOLING,
+    **RECURRENT,
+}
+_WINDOWED = frozenset({"AveragePool", "Conv", "ConvTranspose", "MaxPool"})
 _NO_GRADIENT = frozenset({"Shape", "Size", "ConstantOfShape"})
 
 
@@ -26,6 +35,8 @@ def differentiable(node: NodeFacts) -> bool:
     """Whether gradients pass through this node, or need not."""
     if (node.domain, node.op) in RECURRENT:
         return plain(node)
+    if node.op in _WINDOWED and not node.domain:
+        return plain_window(node)
     return (node.domain, node.op) in PRODUCTS or (not node.domain and node.op in _NO_GRADIENT)
 
 

@@ -30,12 +30,16 @@ CASES = {
     **{op: f"p = Exp(x) y = {op}(p)" for op in ("Log", "Reciprocal", "Sqrt")},
     **{op: f"y = {op}(x, a)" for op in ("Add", "Mul", "Sub", "Max", "Min", "Sum")},
     "BatchNormalization": "t = Transpose<perm=[0,2,1]>(x) q = Exp(s) y = BatchNormalization(t, s, v, v, q)",
+    "AveragePool": "y = AveragePool<kernel_shape=[3,2], strides=[2,1], pads=[1,0,1,1]>(c)",
+    "AveragePoolPadded": "y = AveragePool<kernel_shape=[2,2], pads=[0,1,1,0], count_include_pad=1>(c)",
     "Cast": "y = Cast<to=11>(x)",
     "CastLike": "y = CastLike(x, a)",
     "Clip": "low = Constant<value = double {-0.5}>() high = Constant<value = double {0.7}>() "
     "y = Clip(x, low, high)",
     "Concat": "z = Mul(x, a) y = Concat<axis=1>(x, z, x)",
     "Conv": "y = Conv<group=2, strides=[2,1], pads=[1,0,2,1], dilations=[1,2]>(c, k, s)",
+    "ConvTranspose": "j = Constant<value_ints=[0]>() e = Constant<value_ints=[4]>() w = Slice(k, j, e, j) "
+    "y = ConvTranspose<strides=[2,1], pads=[1,0,0,1], output_padding=[1,0]>(c, w)",
     "Div": "q = Exp(a) y = Div(x, q)",
     "Dropout": "y = Dropout(x)",
     "Expand": "n = Constant<value_ints=[3,4,2]>() y = Expand(a, n)",
@@ -45,11 +49,14 @@ CASES = {
     "Gemm": "z = Flatten<axis=2>(x) y = Gemm<alpha=0.5, beta=2.0>(z, m)",
     "Gemm turned": "z = Flatten<axis=2>(x) t = Transpose(z) u = Transpose(m) "
     "w = Constant<value_ints=[5]>() b = Gemm<transA=1, transB=1>(t, u) y = Gemm<transB=1>(z, u, b)",
+    "GlobalMaxPool": "y = GlobalMaxPool(c)",
     "GlobalAveragePool": "y = GlobalAveragePool(c)",
+    "InstanceNormalization": "t = Transpose<perm=[0,2,1]>(x) y = InstanceNormalization<epsilon=0.01>(t, s, v)",
     "LayerNormalization": "y = LayerNormalization<axis=-1, epsilon=0.01>(x, s, v)",
     "MatMul": "y = MatMul(x, m)",
     "MatMul of activations": "t = Transpose<perm=[0,2,1]>(x) y = MatMul(x, t)",
     "MatMul of a vector": "y = MatMul(x, v)",
+    "MaxPool": "y = MaxPool<kernel_shape=[3,2], strides=[2,1], pads=[1,0,1,1], dilations=[1,2]>(c)",
     "PRelu": "y = PRelu(x, a)",
     "Pow": "e = Constant<value = double {3.0}>() y = Pow(x, e)",
     "RMSNormalization": "y = RMSNormalization<epsilon=0.01>(x, s)",
@@ -152,6 +159,15 @@ def test_recurrent(op: str, gates: int, extra: str) -> None:
             np.testing.assert_allclose(
                 float((found[name] * way).sum()), (ends[0] - ends[1]) / 2e-2, rtol=0.02
             )
+
+
+def test_windows_that_count_from_the_end_are_left_out() -> None:
+    for pool in (
+        "MaxPool<kernel_shape=[2,2], ceil_mode=1>",
+        'MaxPool<kernel_shape=[2,2], auto_pad="SAME_UPPER">',
+    ):
+        facts, *_ = values_of(f"y = {pool}(c)")
+        assert not differentiable(facts.nodes[0])
 
 
 def test_every_product_is_tested() -> None:

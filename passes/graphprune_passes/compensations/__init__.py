@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from graphprune.compensate.reconstruct import reconstruct
 from graphprune.compensate.sequential import How, repair
+from graphprune.compensate.whole import fit_whole
 from graphprune.passes import CompensationProblem, Repair
 from graphprune_passes.compensations import batch_norm
 
@@ -35,8 +36,8 @@ def refit_blocks(problem: CompensationProblem) -> Repair:
     found = refit(problem)
     if problem.made_up:
         return found
-    more = reconstruct(problem, found)
-    found.weights |= more.weights
+    found.weights |= reconstruct(problem, found).weights
+    found.weights |= fit_whole(problem, found).weights
     return found
 
 

@@ -1,0 +1,87 @@
+"""How much of a tensor is lost: its variance, and where it holds scores of classes, what it says of them.
+
+Squared errors of scores count improbable classes as much as probable ones. A network's outputs are therefore
+also compared as distributions (Hinton et al., "Distilling the Knowledge in a Neural Network", 2015): the
+Kullback-Leibler divergence, as a share of what the original's outputs tell about the classes at all. Nobody
+says whether outputs are scores. Where they are not, both parts still have their least value at the original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.special
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+SQUARES = 0.1  # weight of the squared error beside the divergence
+_LEAST = 1e-3  # nats that scores tell about the classes; below, they are none
+_WIDEST = 30.0  # standard deviation of scores along their classes; above, they are none
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """A measure of what is lost of a tensor, in shares of what there was.
+
+    Attributes:
+        variance: of the target.
+        axis: along which classes lie.
+        information: nats that the target tells about them; 0 to compare values only.
+    """
+
+    variance: float
+    axis: int = -1
+    information: float = 0.0
+
+    @classmethod
+    def of_values(cls, targets: Sequence[Array]) -> Likeness:
+        """Of a tensor whose values count."""
+        return cls(_variance(targets))
+
+    @classmethod
+    def of_scores(cls, targets: Sequence[Array], axis: int) -> Likeness:
+        """Of a tensor that may hold scores of classes along an axis."""
+        variance = _variance(targets)
+        spread = float(np.mean([np.mean(np.std(t, axis=axis)) for t in targets]))
+        if targets[0].ndim < 2 or targets[0].shape[axis] < 2 or not 0 < spread < _WIDEST:
+            return cls(variance)
+        over = tuple(k for k in range(targets[0].ndim) if k != axis % targets[0].ndim)
+        shares = [scipy.special.softmax(t, axis=axis) for t in targets]
+        rows = sum(s.size // s.shape[axis] for s in shares)
+        mean = sum((s.sum(axis=over, dtype=np.float64) for s in shares), np.zeros(shares[0].shape[axis]))
+        entropies = sum(float(scipy.special.entr(s).sum(dtype=np.float64)) for s in shares)
+        information = float(scipy.special.entr(mean / rows).sum()) - entropies / rows
+        return cls(variance, axis, information if information > _LEAST else 0.0)
+
+    def lost(self, found: Array, target: Array) -> float:
+        """What is lost on average."""
+        squares = float(np.square(found - target, dtype=np.float64).mean()) / self.variance
+        if not self.information:
+            return squares
+        first, second = (scipy.special.log_softmax(a, axis=self.axis) for a in (target, found))
+        divergence = float((np.exp(first) * (first - second)).sum(dtype=np.float64))
+        rows = target.size // target.shape[self.axis]
+        return float(SQUARES * squares + divergence / rows / self.information)
+
+    def slope(self, found: Array, target: Array) -> Array:
+        """The gradient of what is lost."""
+        squares = (found - target) * np.float32(2 / self.variance / found.size)
+        if not self.information:
+            return np.asarray(squares)
+        rows = target.size // target.shape[self.axis]
+        first, second = (scipy.special.softmax(a, axis=self.axis) for a in (target, found))
+        return np.asarray(
+            SQUARES * squares + (second - first) * np.float32(1 / rows / self.information), found.dtype
+        )
+
+
+def _variance(targets: Sequence[Array]) -> float:
+    """Around the mean of each place over the samples of a batch."""
+    squares = sum(
+        float(np.square(t - t.mean(axis=0, keepdims=True), dtype=np.float64).sum()) for t in targets
+    )
+    return max(squares / max(1, sum(t.size for t in targets)), 1e-30)

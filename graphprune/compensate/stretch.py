@@ -1,0 +1,134 @@
+"""The part of a network that can be fitted as a whole to its outputs: all that gradients reach from there.
+
+It goes back from the outputs (where those are chosen, counted or squashed: from what that is done to) through
+every operator that has a gradient. What leads to an operator without one stays as it is, and so does what
+is before it: otherwise weights would move of whose effect a part is not seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from graphprune.analysis.facts import GraphFacts, NodeFacts
+from graphprune.analysis.links import Links
+from graphprune.gradient import differentiable
+
+_LINEAR = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose"})
+_RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
+_NORMS = frozenset({"LayerNormalization", "RMSNormalization", "InstanceNormalization"})
+_SQUASHED = frozenset({"Softmax", "LogSoftmax", "Sigmoid"})
+_SHAPES = frozenset({"Shape", "Size"})
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Nodes that are fitted together.
+
+    Attributes:
+        nodes: in topological order; each depends on a weight that may change.
+        inputs: tensors they read from outside, weights left out.
+        weights: initializers that may change.
+        ends: tensors that are compared with those of the original, and the axis of each along which classes
+            lie if it holds scores of any.
+    """
+
+    nodes: tuple[NodeFacts, ...]
+    inputs: tuple[str, ...]
+    weights: tuple[str, ...]
+    ends: dict[str, int]
+
+
+def find_stretch(facts: GraphFacts) -> Stretch | None:
+    """The part of a graph that can be fitted to its outputs; None if there is nothing to fit."""
+    links = Links.of(facts)
+    ends = _ends(facts, links)
+    reached = _reached(facts, set(ends))
+    inside = {n.name for n in reached}
+    read = dict.fromkeys(n for node in reached for n in node.inputs if n in facts.weights)
+    free = [n for n in read if _may_change(n, facts, links, inside)]
+    moved = set(free)
+    nodes = []
+    for node in reached:
+        if any(n in moved for n in node.inputs):
+            moved.update(o for o in node.outputs if o)
+            nodes.append(node)
+    ends = {n: a for n, a in ends.items() if n in moved}
+    if not ends or not free:
+        return None
+    made = {o for n in nodes for o in n.outputs}
+    given = dict.fromkeys(n for node in nodes for n in node.inputs if n and n not in made)
+    inputs = tuple(n for n in given if n not in facts.weights)
+    return Stretch(tuple(nodes), inputs, tuple(free), ends)
+
+
+def _ends(facts: GraphFacts, links: Links) -> dict[str, int]:
+    """The tensors that outputs are made of, as near to them as there are gradients."""
+    found: dict[str, int] = {}
+    stack, seen = list(reversed(facts.outputs)), set()
+    while stack:
+        name = stack.pop()
+        node = links.producer.get(name)
+        if node is None or name in seen or name in facts.shaped or name in facts.constant:
+            continue
+        seen.add(name)
+        if node.op in _SQUASHED and not node.domain:
+            found[node.inputs[0]] = int(node.attributes.get("axis", -1))
+        elif differentiable(node) and not node.bodies:
+            found.setdefault(name, _class_axis(name, links))
+        else:
+            stack.extend(n for n in (*node.inputs, *node.captured) if n)
+    return found
+
+
+def _class_axis(name: str, links: Links) -> int:
+    """Channels of what a convolution gives, else the last axis."""
+    node = links.producer.get(name)
+    while node is not None and node.op == "Add":
+        node = next((links.producer[n] for n in node.inputs if n in links.producer), None)
+    return 1 if node is not None and node.op in ("Conv", "ConvTranspose") else -1
+
+
+def _reached(facts: GraphFacts, ends: set[str]) -> list[NodeFacts]:
+    """Nodes behind which everything on the way to the ends has a gradient, in order."""
+    needed, barred = set(ends), set[str]()
+    found = []
+    for node in reversed(facts.nodes):
+        outputs = {o for o in node.outputs if o}
+        if outputs <= facts.shaped | facts.constant or node.op in _SHAPES:
+            continue
+        read = {n for n in (*node.inputs, *node.captured) if n}
+        if outputs & barred:
+            barred |= read
+        elif outputs & needed:
+            if differentiable(node) and not node.bodies:
+                found.append(node)
+                needed |= read
+            else:
+                barred |= read
+    return found[::-1]
+
+
+def _may_change(name: str, facts: GraphFacts, links: Links, inside: set[str]) -> bool:
+    """Weights and biases of linear operators and of norms that nothing else reads."""
+    tensor = facts.weights[name]
+    readers = links.readers[name]
+    if tensor.dtype != ir.DataType.FLOAT or links.uses.get(name) != len(readers) or name in facts.outputs:
+        return False
+    return all(r.name in inside and _role(name, r, facts, links) for r in readers)
+
+
+def _role(name: str, reader: NodeFacts, facts: GraphFacts, links: Links) -> bool:
+    """Whether it is a weight or a bias to this reader."""
+    if reader.domain:
+        return False
+    if reader.op in _LINEAR | _RECURRENT | _NORMS:
+        return name in reader.inputs[1:4] and reader.inputs[0] not in facts.constant
+    if reader.op == "BatchNormalization":
+        return name in reader.inputs[1:3]
+    if reader.op != "Add" or not facts.weights[name].shape.rank():
+        return False
+    other = next((n for n in reader.inputs if n != name), "")
+    before = links.producer.get(other)
+    return before is not None and before.op in _LINEAR

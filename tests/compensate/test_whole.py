@@ -1,0 +1,124 @@
+"""The network as a whole is fitted to its outputs: what moves, what is compared, what is left alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from numpy.typing import NDArray
+
+import graphprune
+from graphprune.analysis.facts import read_graph
+from graphprune.compensate import whole
+from graphprune.compensate.likeness import Likeness
+from graphprune.compensate.stretch import Stretch, find_stretch
+from graphprune.load import load
+from graphprune.normalise import normalise
+
+Array = NDArray[Any]
+HEAD = '<ir_version: 8, opset_import: ["" : 17]>'
+SCORES = (
+    "g (float[n, 8] x) => (float[n, 5] p) { a = Gemm(x, w1) h = Relu(a) b = Gemm(h, w2) i = Tanh(b) "
+    "y = Gemm(i, w3) p = Softmax(y) }",
+    {"w1": (8, 24), "w2": (24, 24), "w3": (24, 5)},
+)
+CHOSEN = (
+    "g (float[n, 8] x) => (int64[n, 1] k, float[n, 24] h) { a = Gemm(x, w1) h = Relu(a) b = Gemm(h, w2) "
+    "k = ArgMax(b) }",
+    {"w1": (8, 24), "w2": (24, 5)},
+)
+BARRED = (
+    "g (float[n, 8] x) => (float[n, 5] y) { a = Gemm(x, w1) h = Relu(a) s, i = TopK(h, k) b = Gemm(s, w2) "
+    "c = Relu(b) y = Gemm(c, w3) }",
+    {"w1": (8, 24), "w2": (4, 16), "w3": (16, 5)},
+)
+
+
+def model_of(text: str, weights: dict[str, tuple[int, ...]], **more: Array) -> onnx.ModelProto:
+    draw = np.random.default_rng(0)
+    model = onnx.parser.parse_model(f"{HEAD} {text}")
+    arrays = {n: (2 * draw.standard_normal(s) / np.sqrt(s[0])).astype(np.float32) for n, s in weights.items()}
+    for name, array in {**arrays, **more}.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    return model
+
+
+def stretch_of(model: onnx.ModelProto) -> Stretch | None:
+    source = load(model)
+    return find_stretch(read_graph(normalise(source.model)))
+
+
+def run(model: onnx.ModelProto, x: Array) -> Array:
+    import onnxruntime as ort
+
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"x": x})[0])
+
+
+def test_scores_before_a_softmax_are_compared() -> None:
+    stretch = stretch_of(model_of(*SCORES))
+    assert stretch is not None
+    assert stretch.ends == {"y": -1}
+    assert set(stretch.weights) >= {"w1", "w2", "w3"}
+
+
+def test_what_chooses_is_compared_by_what_it_chooses_from() -> None:
+    stretch = stretch_of(model_of(*CHOSEN))
+    assert stretch is not None
+    assert set(stretch.ends) == {"b", "h"}
+
+
+def test_what_an_operator_without_gradient_reads_stays() -> None:
+    stretch = stretch_of(model_of(*BARRED, k=np.array([4])))
+    assert stretch is not None
+    assert set(stretch.weights) == {"w2", "w3"}
+    assert stretch.inputs == ("s",)
+
+
+def test_scores_are_compared_as_distributions() -> None:
+    draw = np.random.default_rng(0)
+    target = (3 * draw.standard_normal((64, 5))).astype(np.float32)
+    likeness = Likeness.of_scores([target], -1)
+    assert likeness.information > 0
+    assert likeness.lost(target, target) == pytest.approx(0, abs=1e-6)
+    found = target + draw.standard_normal(target.shape).astype(np.float32)
+    way = draw.standard_normal(target.shape).astype(np.float32)
+    ends = [likeness.lost(found + np.float32(e) * way, target) for e in (1e-2, -1e-2)]
+    assert float((likeness.slope(found, target) * way).sum()) == pytest.approx(
+        (ends[0] - ends[1]) / 2e-2, rel=1e-2
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e3])
+def test_what_cannot_be_scores_is_compared_by_value(scale: float) -> None:
+    target = np.random.default_rng(0).standard_normal((64, 5)) * scale
+    assert Likeness.of_scores([target.astype(np.float32)], -1).information == 0
+
+
+def lost(model: onnx.ModelProto, calib: Array, fresh: Array) -> float:
+    result = graphprune.prune(model, 0.5, recipe="auto", compensation="refit-blocks", calib={"x": calib})
+    assert result.report["equivalence"]["status"] == "equal"
+    expected, found = run(model, fresh), run(result.model, fresh)
+    return float((expected * np.log(expected / found)).sum(axis=-1).mean())
+
+
+def test_outputs_are_nearer(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(*SCORES)
+    draw = np.random.default_rng(1)
+    calib, fresh = (draw.standard_normal((n, 8)).astype(np.float32) for n in (512, 256))
+    nearer = lost(model, calib, fresh)
+    monkeypatch.setattr(whole, "WORK", 0)
+    assert nearer < 0.9 * lost(model, calib, fresh)
+
+
+def test_equal_seeds_give_equal_bytes() -> None:
+    model = model_of(*SCORES)
+    calib = np.random.default_rng(1).standard_normal((256, 8)).astype(np.float32)
+    first, second = (
+        graphprune.prune(model, 0.5, recipe="auto", compensation="refit-blocks", calib={"x": calib})
+        for _ in range(2)
+    )
+    assert first.model.SerializeToString() == second.model.SerializeToString()
