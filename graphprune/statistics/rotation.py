@@ -1,7 +1,7 @@
 """Turns residual streams into the basis of their principal components.
 
-The turned model gives what the model gave: what writes into a stream is multiplied by the basis, what reads it
-by its inverse, and norms measure the length of a row, which no rotation changes. What is gained is that rows
+The turned model gives what the model gave: what writes into a stream is multiplied by the basis, what reads
+it by its inverse, and norms measure the length of a row, which no rotation changes. What is gained is that rows
 vary a lot along the first channels and little along the last, and that a channel at zero is one that is not
 there: means of squares become sums over a fixed number, scales and biases of norms move into their readers.
 So a stream can be made narrower like anything else, exactly up to what is cut off. Source: Ashkboos et al.,
@@ -27,7 +27,8 @@ Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
 _TOLERANCE = 1e-4  # of the largest output
-_ROWS = frozenset({"Gather", "Slice", "Identity", "Dropout", "Squeeze", "Unsqueeze"})
+_SHAPES = frozenset({"Shape", "Size"})
+_ROWS = frozenset({"Gather", "Slice", "Identity", "Dropout"})
 
 
 def rotated(model: ir.Model, shapes: Shapes, batches: Sequence[Feeds]) -> ir.Model | None:
@@ -44,8 +45,11 @@ def rotated(model: ir.Model, shapes: Shapes, batches: Sequence[Feeds]) -> ir.Mod
     copy = model.clone()
     streams = find_streams(copy, shapes)
     bases = _bases(model, streams, batches)
-    for stream, basis in zip(streams, bases, strict=True):
-        _Turner(copy.graph, stream, basis, shapes).run()
+    try:
+        for stream, basis in zip(streams, bases, strict=True):
+            _Turner(copy.graph, stream, basis, shapes).run()
+    except _CannotTurn:
+        return None
     if not streams or not _same(model, copy, batches[0]):
         return None
     return copy
@@ -125,6 +129,10 @@ class _Turner:
                     if bias is not None:
                         self._give(node, 2, np.broadcast_to(bias, (self.stream.width,)) @ self.into)
                     return value
+            rows = _stored(node.inputs[0]) if node.op_type == "Expand" else None
+            if rows is not None and rows.ndim and rows.shape[-1] == self.stream.width:
+                self._give(node, 0, rows @ self.into)
+                return value
             if node.op_type == "Gather" and (table := _stored(node.inputs[0])) is not None:
                 axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 0
                 if table.ndim == 2 and axis == 0:
@@ -133,10 +141,7 @@ class _Turner:
         matrix = self._constant(self.into, "basis", value)
         if node is None:
             return self.editor.node("MatMul", [value, matrix], "turned", self.graph[0])
-        readers = list(value.uses())
-        made = self.editor.node_after("MatMul", [value, matrix], "turned", node).outputs[0]
-        del readers
-        return made
+        return self.editor.node_after("MatMul", [value, matrix], "turned", node).outputs[0]
 
     # -- what reads -----------------------------------------------------------------------------
 
@@ -155,7 +160,7 @@ class _Turner:
             for node, place in value.uses()
             if node not in inside
             and not (joins(node, self.stream.width, self.shapes) and node.outputs[0] in self.stream.tensors)
-            and node.op_type not in ("Shape", "Size")
+            and node.op_type not in _SHAPES
         ]
         if others or value.is_graph_output():
             raise _CannotTurn
@@ -175,8 +180,7 @@ class _Turner:
             normal = norm.core.outputs[0]
         else:
             normal = self._written_out(norm)
-        for node, place in list(norm.given.uses()):
-            self._read(norm, normal, node, place)
+        self._read_all(norm, norm.given, normal)
 
     def _written_out(self, norm: Norm) -> ir.Value:
         node, read, name = norm.core, norm.read, str(norm.core.name)
@@ -190,16 +194,39 @@ class _Turner:
         root = self.editor.node("Sqrt", [added], f"{name}_root", node)
         return self.editor.node("Div", [read, root], f"{name}_normal", node)
 
+    def _read_all(self, norm: Norm, given: ir.Value, normal: ir.Value) -> None:
+        """Let all readers of what a norm gives, or of some of its rows, read the turned rows."""
+        if given.is_graph_output():
+            raise _CannotTurn
+        for node, place in list(given.uses()):
+            if node.op_type in _SHAPES:
+                node.replace_input_with(place, normal)
+            elif node.op_type in _ROWS and place == 0 and joins(node, self.stream.width, self.shapes):
+                node.replace_input_with(0, normal)
+                self._read_all(norm, node.outputs[0], node.outputs[0])
+            else:
+                self._read(norm, normal, node, place)
+
     def _read(self, norm: Norm, normal: ir.Value, node: ir.Node, place: int) -> None:
         """Let a reader of a norm read the turned rows."""
         scale = np.ones(self.stream.width) if norm.scale is None else _wanted(norm.scale)
         shift = np.zeros(self.stream.width) if norm.bias is None else _wanted(norm.bias)
         back = self.basis.T * scale
-        if node.op_type == "MatMul" and place == 0 and (weight := _computed(node.inputs[1])) is not None:
-            if weight.ndim == 2:
+        weight = _computed(node.inputs[1]) if node.op_type == "MatMul" and place == 0 else None
+        if weight is not None and weight.ndim == 2:
+            node.replace_input_with(0, normal)
+            self._give(node, 1, back @ weight)
+            self._shift(node.outputs[0], shift @ weight)
+            return
+        if node.op_type == "Gemm" and place == 0 and not _flag(node, "transA"):
+            weight, turned = _stored(node.inputs[1]), _flag(node, "transB")
+            bias = _stored(node.inputs[2]) if len(node.inputs) > 2 else None
+            if weight is not None and (bias is not None or not shift.any()):
                 node.replace_input_with(0, normal)
-                self._give(node, 1, back @ weight)
-                self._shift(node.outputs[0], shift @ weight)
+                self._give(node, 1, weight @ back.T if turned else back @ weight)
+                if bias is not None:
+                    more = weight @ shift if turned else shift @ weight
+                    self._give(node, 2, bias + more * _number(node, "alpha") / _number(node, "beta"))
                 return
         matrix = self._constant(back, "basis", norm.read)
         seen = self.editor.node("MatMul", [normal, matrix], "seen", node)
@@ -255,6 +282,10 @@ class _CannotTurn(Exception):
 
 def _flag(node: ir.Node, name: str) -> bool:
     return name in node.attributes and bool(node.attributes[name].as_int())
+
+
+def _number(node: ir.Node, name: str) -> float:
+    return node.attributes[name].as_float() if name in node.attributes else 1.0
 
 
 def _stored(value: ir.Value | None) -> Array | None:

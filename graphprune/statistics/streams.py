@@ -110,7 +110,9 @@ def joins(node: ir.Node | None, width: int, shapes: Shapes) -> bool:
 
 
 def _width(value: ir.Value, shapes: Shapes) -> int:
-    shape = value.const_value.shape.numpy() if value.const_value is not None else shapes.get(str(value.name), ())
+    shape = (
+        value.const_value.shape.numpy() if value.const_value is not None else shapes.get(str(value.name), ())
+    )
     return int(shape[-1]) if shape else 0
 
 
