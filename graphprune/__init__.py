@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from graphprune.api import bench as bench
     from graphprune.api import evaluate as evaluate
     from graphprune.api import prune as prune
+    from graphprune.api import rotate as rotate
     from graphprune.api import verify as verify
     from graphprune.errors import GraphPruneError as GraphPruneError
     from graphprune.plan import Plan as Plan
@@ -37,6 +38,7 @@ _WHERE = {
     "bench": "graphprune.api",
     "evaluate": "graphprune.api",
     "prune": "graphprune.api",
+    "rotate": "graphprune.api",
     "verify": "graphprune.api",
 }
 
@@ -50,6 +52,7 @@ __all__ = [
     "bench",
     "evaluate",
     "prune",
+    "rotate",
     "verify",
 ]
 

@@ -1,4 +1,4 @@
-"""The Python API: `prune`, `analyse`, `apply`, `bench`, `verify`, `evaluate`."""
+"""The Python API: `prune`, `analyse`, `apply`, `rotate`, `bench`, `verify`, `evaluate`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from graphprune.analysis import Analysis
 from graphprune.benchmark import BenchOptions, run_bench
 from graphprune.decide import Options, parse_targets
 from graphprune.inputs import Wanted, labelled_inputs
-from graphprune.load import to_form
+from graphprune.load import check_output, save, to_form
 from graphprune.metrics import Evaluation, evaluate_models, label_metric, load_metric
-from graphprune.pipeline import Run, Settings, analyse_source, run_pipeline, run_plan
+from graphprune.pipeline import Run, Settings, analyse_source, run_pipeline, run_plan, turn_streams
 from graphprune.plan import Plan, read_plan
 from graphprune.report import make_report
 from graphprune.search import make_wish, search
@@ -191,6 +191,45 @@ def apply(
         _path(output), force, verify, benchmark, False, progress, wanted=Wanted(calib), repair=repair
     )
     return _result(run_plan(model, plan if isinstance(plan, Plan) else read_plan(plan), settings, seed))
+
+
+def rotate(
+    model: Any,
+    calib: Any,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    calib_samples: int | None = None,
+    preprocess: str = "",
+    force: bool = False,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Any:
+    """Turn the residual streams of a transformer into their principal components, so that they can be cut.
+
+    The result gives the same outputs. Prune it instead of the model; plans that are made of it fit it alone.
+
+    Args:
+        model: a path, an `onnx.ModelProto`, an `onnx_ir.Model` or an `onnx_graphsurgeon.Graph`.
+        calib: inputs to learn the directions from, in any form that `prune` takes.
+        output: where to write it.
+        calib_samples: use at most this many inputs.
+        preprocess: of pictures.
+        force: allow `output` to be the input file.
+        seed: of everything random.
+        progress: called with the name of each stage as it starts.
+
+    Returns:
+        The turned model in the form that was given.
+
+    Raises:
+        ModelError: no stream of it can be turned.
+    """
+    wanted = Wanted(calib, calib_samples, preprocess)
+    source, turned = turn_streams(model, wanted, seed, progress)
+    if output is not None:
+        check_output(output, source, force)
+        save(turned, output, source=source, force=force)
+    return to_form(turned, source.form)
 
 
 def bench(

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from graphprune.analysis import Analysis
 from graphprune.analysis.cost import CostModel
 from graphprune.analysis.prepare import prepare_normal
+from graphprune.calibrate import load_calibration
 from graphprune.compensate import with_weights
 from graphprune.decide import (
     Candidates,
@@ -48,6 +49,7 @@ from graphprune.runtime.latency import interleaved, median
 from graphprune.runtime.ort import onnxruntime
 from graphprune.runtime.session import open_session
 from graphprune.statistics import drop_zero_biases
+from graphprune.statistics.rotation import rotated
 from graphprune.validate import (
     Equivalence,
     Fidelity,
@@ -181,6 +183,34 @@ def analyse_source(
     normal = normalise(source.model)
     progress("analyse")
     return source, *prepare_normal(normal, seed, wanted.sizes(normal) if wanted is not None else ())
+
+
+def turn_streams(
+    what: Any, wanted: Wanted, seed: int = 0, progress: Callable[[str], None] = lambda _: None
+) -> tuple[Source, ir.Model]:
+    """The same model with its residual streams in their principal components.
+
+    Raises:
+        ModelError: there are none that can be turned.
+        CalibrationError: the inputs cannot be read or do not fit.
+    """
+    source, normal, analysis = analyse_source(what, seed, progress)
+    progress("calibrate")
+    calibration = load_calibration(
+        wanted.calibration,
+        normal,
+        analysis.recording,
+        samples=wanted.samples,
+        preprocessing=wanted.preprocessing,
+        seed=seed,
+    )
+    turned = rotated(normal, analysis.recording.shapes, calibration.batches)
+    if turned is None:
+        raise ModelError(
+            "no residual stream can be turned: that takes additions that are read through norms alone, "
+            "as in transformers with the norm before each layer"
+        )
+    return source, turned
 
 
 def run_pipeline(what: Any, options: Options, settings: Settings) -> Run:

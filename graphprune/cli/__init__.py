@@ -20,6 +20,7 @@ from graphprune.cli.ops import ops
 from graphprune.cli.prune import prune
 from graphprune.cli.recipes import recipes
 from graphprune.cli.report import report
+from graphprune.cli.rotate import rotate
 from graphprune.cli.shared import examples, listen_for_interrupts
 from graphprune.cli.verify import verify
 from graphprune.errors import GraphPruneError
@@ -34,6 +35,7 @@ graphprune model.onnx --ratio 0.5 --report report.html          and show all abo
 graphprune inspect model.onnx                  what can be cut, what not and why
 graphprune apply plan.json tuned.onnx          repeat a plan exactly
 graphprune verify model.onnx pruned.onnx       is it the original with slots removed, and how good
+graphprune rotate gpt.onnx --calib inputs.npz -o turned.onnx    let the width of a transformer be cut
 graphprune bench model.onnx pruned.onnx        how much faster, and why not more
 graphprune eval a.onnx b.onnx --metric file.py:function         your own measure, side by side
 """
@@ -125,5 +127,5 @@ def cli() -> None:
     """Make an ONNX model physically smaller."""
 
 
-for _verb in (prune, apply, inspect, verify, evaluate, bench, recipes, ops, report, completion):
+for _verb in (prune, apply, rotate, inspect, verify, evaluate, bench, recipes, ops, report, completion):
     cli.add_command(_verb)

@@ -1,7 +1,7 @@
 """Turns residual streams into the basis of their principal components.
 
 The turned model gives what the model gave: what writes into a stream is multiplied by the basis, what reads
-it by its inverse, and norms measure the length of a row, which no rotation changes. What is gained is that rows
+it by its inverse, and norms measure the length of a row, which no rotation changes. What is gained: rows
 vary a lot along the first channels and little along the last, and that a channel at zero is one that is not
 there: means of squares become sums over a fixed number, scales and biases of norms move into their readers.
 So a stream can be made narrower like anything else, exactly up to what is cut off. Source: Ashkboos et al.,
