@@ -98,15 +98,20 @@ class Descent:
         found = self._run(rows, weights, tuple(rows.targets))
         return all(found[n].shape == t.shape for n, t in rows.targets.items())
 
-    def loss(self, rows: Sequence[Rows], weights: Weights) -> float:
-        """What is lost of the targets, on average over them."""
-        lost, size = dict.fromkeys(self._likeness, 0.0), dict.fromkeys(self._likeness, 0)
+    def loss(self, rows: Sequence[Rows], weights: Weights) -> tuple[float, float]:
+        """What is lost of the targets, and of their values alone, on average over them."""
+        size = dict.fromkeys(self._likeness, 0)
+        lost, squares = (dict.fromkeys(self._likeness, 0.0) for _ in range(2))
         for row in rows:
             found = self._run(row, weights, tuple(row.targets))
             for name, target in row.targets.items():
-                lost[name] += target.size * self._likeness[name].lost(found[name], target)
+                likeness = self._likeness[name]
+                lost[name] += target.size * likeness.lost(found[name], target)
+                squares[name] += target.size * likeness.squares(found[name], target)
                 size[name] += target.size
-        return sum(lost[n] / max(size[n], 1) for n in lost) / max(len(lost), 1)
+        every = max(len(size), 1)
+        first, second = (sum(d[n] / max(size[n], 1) for n in size) / every for d in (lost, squares))
+        return first, second
 
     def gradient(self, row: Rows, weights: Weights) -> dict[str, Array]:
         """Of the sum of what is lost of each target."""
@@ -159,6 +164,9 @@ def descend(
 ) -> Fitted:
     """Adam on what is lost with a rate that falls to zero; the best weights on rows kept aside win.
 
+    Where targets are compared as distributions their values may not get worse either: nobody has said that
+    they are scores.
+
     Args:
         descent: the nodes.
         weights: to start from.
@@ -172,7 +180,8 @@ def descend(
     rates = _rates(now)
     first: dict[str, Array] = {n: np.zeros_like(a) for n, a in now.items()}
     second: dict[str, Array] = {n: np.zeros_like(a) for n, a in now.items()}
-    start = best = descent.loss(judge, now)
+    start, allowed = descent.loss(judge, now)
+    best = start
     found = dict(now)
     order: list[int] = []
     for step in range(1, steps + 1):
@@ -190,8 +199,8 @@ def descend(
             move = mean / (root + 1e-12 + 1e-6 * float(root.max(initial=0.0)))
             now[name] = (now[name] - np.float32(falling * rates[name]) * move).astype(np.float32)
         if step % max(1, steps // _CHECKS) == 0 or step == steps:
-            loss = descent.loss(judge, now)
-            if loss < best:
+            loss, squares = descent.loss(judge, now)
+            if loss < best and squares <= allowed:
                 best, found = loss, {n: a.copy() for n, a in now.items()}
     return Fitted(found, start, best)
 

@@ -57,9 +57,13 @@ class Likeness:
         information = float(scipy.special.entr(mean / rows).sum()) - entropies / rows
         return cls(variance, axis, information if information > _LEAST else 0.0)
 
+    def squares(self, found: Array, target: Array) -> float:
+        """What is lost of the values on average."""
+        return float(np.square(found - target, dtype=np.float64).mean()) / self.variance
+
     def lost(self, found: Array, target: Array) -> float:
         """What is lost on average."""
-        squares = float(np.square(found - target, dtype=np.float64).mean()) / self.variance
+        squares = self.squares(found, target)
         if not self.information:
             return squares
         first, second = (scipy.special.log_softmax(a, axis=self.axis) for a in (target, found))

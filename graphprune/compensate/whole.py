@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from graphprune.compensate.descent import Descent, Rows, descend
 from graphprune.compensate.likeness import Likeness
 from graphprune.compensate.narrow import Narrow
+from graphprune.compensate.splicing import spliced
 from graphprune.compensate.stretch import Stretch, find_stretch
 from graphprune.compensate.walk import Walk
 from graphprune.passes import CompensationProblem, Repair
@@ -27,7 +28,9 @@ Feeds = Mapping[str, Array]
 
 WORK = 4e11  # multiply-adds of all steps forwards, elements counted in
 MEMORY = 1 << 28  # bytes of tensors that a step makes forwards
+HELD = 1 << 30  # bytes of what all batches read and should give
 STEPS, FEWEST_STEPS = 400, 60
+COPIES = 3  # of inputs that can be spliced, beside those given
 ROWS = 1024  # of the outputs in one step
 LEAST_GAIN = 0.01  # of the loss; below it weights stay as they are
 _FEWEST_BATCHES = 4
@@ -58,43 +61,57 @@ class _Whole:
         self.start = {n: self.builder.weight(n) for n in names}
 
     def run(self) -> Repair:
-        steps, samples = self._bounds()
-        if steps < FEWEST_STEPS or not self.start:
+        steps, samples, most = self._bounds()
+        if steps < FEWEST_STEPS:
             return Repair()
-        batches = [b for feeds in self.problem.batches for b in self._sliced(feeds, samples)]
-        rows = self._rows(batches)
-        if len(rows) < _FEWEST_BATCHES:
+        batches = [b for feeds in self.problem.batches for b in self._sliced(feeds, samples)][:most]
+        aside = max(1, len(batches) // 8)
+        if len(batches) < _FEWEST_BATCHES:
             return Repair()
-        aside = max(1, len(rows) // 8)
+        random = np.random.default_rng(self.problem.seed)
+        more = self._more(batches[:-aside], min(most, steps), random)
+        rows = self._rows([*more, *batches])
+        if not rows:
+            return Repair()
         with self._descent(rows) as descent:
             if not all(descent.fits(r, self.start) for r in rows):
                 return Repair()
-            random = np.random.default_rng(self.problem.seed)
             found = descend(descent, self.start, rows[:-aside], rows[-aside:], steps, 1, random)
         if found.after >= (1 - LEAST_GAIN) * found.before:
             return Repair()
         return Repair({n: self.narrow.restored(n, a) for n, a in found.weights.items()})
 
-    def _bounds(self) -> tuple[int, int]:
-        """Steps that the work allows, and the samples of each, from what a single sample costs."""
+    def _more(self, batches: Sequence[Feeds], most: int, random: np.random.Generator) -> list[Feeds]:
+        """Inputs made of those there are, as far as the steps would otherwise see the same ones again."""
+        if not all(self._free(b) for b in batches):
+            return []
+        return spliced(batches, min(COPIES, most // len(batches)), random)
+
+    def _bounds(self) -> tuple[int, int, int]:
+        """Steps that the work allows, the samples of each, and how many batches of them can be held."""
         rows = self._rows(self._sliced(self.problem.batches[0], 1)[:1])
-        if not rows:
-            return 0, 0
+        if not rows or not self.start:
+            return 0, 0, 0
         with self._descent(rows) as descent:
             if not descent.fits(rows[0], self.start):
-                return 0, 0
+                return 0, 0, 0
             work, size = descent.work(rows[0], self.start), descent.memory(rows[0], self.start)
         height = max(_height(rows[0].targets[n], a) for n, a in self.stretch.ends.items())
         samples = max(1, int(min(ROWS / height, MEMORY / max(1, size))))
         samples = min(samples, max(map(self._samples, self.problem.batches)))
-        return min(STEPS, int(WORK / max(1, work * samples))), samples
+        held = sum(a.nbytes for a in (*rows[0].feeds.values(), *rows[0].targets.values()))
+        steps = min(STEPS, int(WORK / max(1, work * samples)))
+        return steps, samples, int(HELD / max(1, held * samples))
+
+    def _free(self, feeds: Feeds) -> bool:
+        """Whether the samples of a batch can be put together as one likes."""
+        recording = self.problem.analysis.recording
+        return all(any(recording.dynamic(n)[:1]) for n in feeds)
 
     def _samples(self, feeds: Feeds) -> int:
         """How many samples a batch can be taken apart into."""
-        recording = self.problem.analysis.recording
         sizes = {a.shape[0] if a.ndim else 0 for a in feeds.values()}
-        free = all(any(recording.dynamic(n)[:1]) for n in feeds)
-        return max(1, sizes.pop()) if len(sizes) == 1 and free else 1
+        return max(1, sizes.pop()) if len(sizes) == 1 and self._free(feeds) else 1
 
     def _sliced(self, feeds: Feeds, samples: int) -> list[Feeds]:
         size = self._samples(feeds)

@@ -18,6 +18,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graphprune.analysis.facts import read_graph
+from graphprune.normalise.dead import remove_dead
 from graphprune.rewrite.editing import Editor
 from graphprune.runtime.session import open_session
 from graphprune.statistics.stages import StageModel, run_stage
@@ -50,9 +51,10 @@ def rotated(model: ir.Model, shapes: Shapes, batches: Sequence[Feeds]) -> ir.Mod
             _Turner(copy.graph, stream, basis, shapes).run()
     except _CannotTurn:
         return None
-    if not streams or not _same(model, copy, batches[0]):
+    if not streams:
         return None
-    return copy
+    remove_dead(copy)
+    return copy if _same(model, copy, batches[0]) else None
 
 
 def _bases(model: ir.Model, streams: Sequence[Stream], batches: Sequence[Feeds]) -> list[Array]:
