@@ -99,7 +99,7 @@ class Descent:
         return all(found[n].shape == t.shape for n, t in rows.targets.items())
 
     def loss(self, rows: Sequence[Rows], weights: Weights) -> tuple[float, float]:
-        """What is lost of the targets, and of their values alone, on average over them."""
+        """What is lost of the targets on average, and of the values of those not known to be scores."""
         size = dict.fromkeys(self._likeness, 0)
         lost, squares = (dict.fromkeys(self._likeness, 0.0) for _ in range(2))
         for row in rows:
@@ -107,7 +107,8 @@ class Descent:
             for name, target in row.targets.items():
                 likeness = self._likeness[name]
                 lost[name] += target.size * likeness.lost(found[name], target)
-                squares[name] += target.size * likeness.squares(found[name], target)
+                if not likeness.sure:
+                    squares[name] += target.size * likeness.squares(found[name], target)
                 size[name] += target.size
         every = max(len(size), 1)
         first, second = (sum(d[n] / max(size[n], 1) for n in size) / every for d in (lost, squares))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 SQUARES = 0.1  # weight of the squared error beside the divergence
+UNSURE = 1.0  # the same where nobody says that these are scores
 _LEAST = 1e-3  # nats that scores tell about the classes; below, they are none
 _WIDEST = 30.0  # standard deviation of scores along their classes; above, they are none
 
@@ -31,11 +32,13 @@ class Likeness:
         variance: of the target.
         axis: along which classes lie.
         information: nats that the target tells about them; 0 to compare values only.
+        sure: it is known that these are scores, so that values may get worse.
     """
 
     variance: float
     axis: int = -1
     information: float = 0.0
+    sure: bool = False
 
     @classmethod
     def of_values(cls, targets: Sequence[Array]) -> Likeness:
@@ -43,7 +46,7 @@ class Likeness:
         return cls(_variance(targets))
 
     @classmethod
-    def of_scores(cls, targets: Sequence[Array], axis: int) -> Likeness:
+    def of_scores(cls, targets: Sequence[Array], axis: int, sure: bool = False) -> Likeness:
         """Of a tensor that may hold scores of classes along an axis."""
         variance = _variance(targets)
         spread = float(np.mean([np.mean(np.std(t, axis=axis)) for t in targets]))
@@ -55,7 +58,12 @@ class Likeness:
         mean = sum((s.sum(axis=over, dtype=np.float64) for s in shares), np.zeros(shares[0].shape[axis]))
         entropies = sum(float(scipy.special.entr(s).sum(dtype=np.float64)) for s in shares)
         information = float(scipy.special.entr(mean / rows).sum()) - entropies / rows
-        return cls(variance, axis, information if information > _LEAST else 0.0)
+        return cls(variance, axis, information if information > _LEAST else 0.0, sure)
+
+    @property
+    def share(self) -> float:
+        """Weight of the squared error beside the divergence."""
+        return SQUARES if self.sure else UNSURE
 
     def squares(self, found: Array, target: Array) -> float:
         """What is lost of the values on average."""
@@ -69,7 +77,7 @@ class Likeness:
         first, second = (scipy.special.log_softmax(a, axis=self.axis) for a in (target, found))
         divergence = float((np.exp(first) * (first - second)).sum(dtype=np.float64))
         rows = target.size // target.shape[self.axis]
-        return float(SQUARES * squares + divergence / rows / self.information)
+        return float(self.share * squares + divergence / rows / self.information)
 
     def slope(self, found: Array, target: Array) -> Array:
         """The gradient of what is lost."""
@@ -79,7 +87,8 @@ class Likeness:
         rows = target.size // target.shape[self.axis]
         first, second = (scipy.special.softmax(a, axis=self.axis) for a in (target, found))
         return np.asarray(
-            SQUARES * squares + (second - first) * np.float32(1 / rows / self.information), found.dtype
+            np.float32(self.share) * squares + (second - first) * np.float32(1 / rows / self.information),
+            found.dtype,
         )
 
 

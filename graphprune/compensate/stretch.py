@@ -18,7 +18,8 @@ from graphprune.gradient import differentiable
 _LINEAR = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose"})
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 _NORMS = frozenset({"LayerNormalization", "RMSNormalization", "InstanceNormalization"})
-_SQUASHED = frozenset({"Softmax", "LogSoftmax", "Sigmoid"})
+_SHARES = frozenset({"Softmax", "LogSoftmax"})
+_SQUASHED = frozenset({*_SHARES, "Sigmoid"})
 _SHAPES = frozenset({"Shape", "Size"})
 
 
@@ -32,12 +33,14 @@ class Stretch:
         weights: initializers that may change.
         ends: tensors that are compared with those of the original, and the axis of each along which classes
             lie if it holds scores of any.
+        scores: the ends that do, because they are squashed into shares.
     """
 
     nodes: tuple[NodeFacts, ...]
     inputs: tuple[str, ...]
     weights: tuple[str, ...]
     ends: dict[str, int]
+    scores: frozenset[str]
 
 
 def find_stretch(facts: GraphFacts) -> Stretch | None:
@@ -60,7 +63,8 @@ def find_stretch(facts: GraphFacts) -> Stretch | None:
     made = {o for n in nodes for o in n.outputs}
     given = dict.fromkeys(n for node in nodes for n in node.inputs if n and n not in made)
     inputs = tuple(n for n in given if n not in facts.weights)
-    return Stretch(tuple(nodes), inputs, tuple(free), ends)
+    squashed = {n.inputs[0] for n in facts.nodes if n.op in _SHARES and not n.domain}
+    return Stretch(tuple(nodes), inputs, tuple(free), ends, frozenset(squashed & ends.keys()))
 
 
 def _ends(facts: GraphFacts, links: Links) -> dict[str, int]:

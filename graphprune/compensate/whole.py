@@ -121,7 +121,8 @@ class _Whole:
 
     def _descent(self, rows: list[Rows]) -> contextlib.closing[Descent]:
         likeness = {
-            n: Likeness.of_scores([r.targets[n] for r in rows], axis) for n, axis in self.stretch.ends.items()
+            n: Likeness.of_scores([r.targets[n] for r in rows], axis, n in self.stretch.scores)
+            for n, axis in self.stretch.ends.items()
         }
         nodes = self.stretch.nodes
         return contextlib.closing(Descent(self.builder, nodes, rows[0], self.start, likeness))
