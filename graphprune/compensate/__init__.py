@@ -6,6 +6,11 @@ reconstruct.py operators that feed a refitted one move as well, segment by segme
   segments.py  which operators those are
   walk.py      what reaches them
   descent.py   how they move
+  narrow.py    the network at pruned widths, and the way back
+whole.py       all weights move together on the outputs
+  stretch.py   which nodes those are
+  likeness.py  what is lost of a tensor
+  splicing.py  more inputs from few
 trial.py       one group by itself, to see what it costs
 """
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,14 +27,24 @@ from graphprune.passes import CompensationProblem, Repair
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
-WORK = 4e11  # multiply-adds of all steps forwards, elements counted in
-MEMORY = 1 << 28  # bytes of tensors that a step makes forwards
+WORK = 400_000_000_000  # multiply-adds of all steps forwards, elements counted in
+MEMORY = 1 << 28  # bytes of tensors that a batch makes forwards
 HELD = 1 << 30  # bytes of what all batches read and should give
-STEPS, FEWEST_STEPS = 400, 60
+STEPS, FEWEST_STEPS = 400, 100
 COPIES = 3  # of inputs that can be spliced, beside those given
 ROWS = 1024  # of the outputs in one step
 LEAST_GAIN = 0.01  # of the loss; below it weights stay as they are
 _FEWEST_BATCHES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How many steps there are, the samples of a batch, batches of a step, and batches that can be held."""
+
+    steps: int
+    samples: int
+    together: int
+    most: int
 
 
 def fit_whole(problem: CompensationProblem, repaired: Repair) -> Repair:
@@ -61,22 +72,26 @@ class _Whole:
         self.start = {n: self.builder.weight(n) for n in names}
 
     def run(self) -> Repair:
-        steps, samples, most = self._bounds()
-        if steps < FEWEST_STEPS:
+        plan = self._plan()
+        if plan is None or plan.steps < FEWEST_STEPS:
             return Repair()
-        batches = [b for feeds in self.problem.batches for b in self._sliced(feeds, samples)][:most]
+        batches = [b for feeds in self.problem.batches for b in self._sliced(feeds, plan.samples)][
+            : plan.most
+        ]
         aside = max(1, len(batches) // 8)
-        if len(batches) < _FEWEST_BATCHES:
+        if len(batches) < max(_FEWEST_BATCHES, plan.together):
             return Repair()
         random = np.random.default_rng(self.problem.seed)
-        more = self._more(batches[:-aside], min(most, steps), random)
+        more = self._more(batches[:-aside], min(plan.most, plan.steps * plan.together), random)
         rows = self._rows([*more, *batches])
         if not rows:
             return Repair()
+        learn, judge = rows[:-aside], rows[-aside:]
         with self._descent(rows) as descent:
             if not all(descent.fits(r, self.start) for r in rows):
                 return Repair()
-            found = descend(descent, self.start, rows[:-aside], rows[-aside:], steps, 1, random)
+            together = min(plan.together, len(learn))
+            found = descend(descent, self.start, learn, judge, plan.steps, together, random)
         if found.after >= (1 - LEAST_GAIN) * found.before:
             return Repair()
         return Repair({n: self.narrow.restored(n, a) for n, a in found.weights.items()})
@@ -87,21 +102,23 @@ class _Whole:
             return []
         return spliced(batches, min(COPIES, most // len(batches)), random)
 
-    def _bounds(self) -> tuple[int, int, int]:
-        """Steps that the work allows, the samples of each, and how many batches of them can be held."""
+    def _plan(self) -> _Plan | None:
+        """What work and memory allow, from what a single sample costs; None if nothing can be fitted."""
         rows = self._rows(self._sliced(self.problem.batches[0], 1)[:1])
         if not rows or not self.start:
-            return 0, 0, 0
+            return None
         with self._descent(rows) as descent:
             if not descent.fits(rows[0], self.start):
-                return 0, 0, 0
+                return None
             work, size = descent.work(rows[0], self.start), descent.memory(rows[0], self.start)
         height = max(_height(rows[0].targets[n], a) for n, a in self.stretch.ends.items())
-        samples = max(1, int(min(ROWS / height, MEMORY / max(1, size))))
-        samples = min(samples, max(map(self._samples, self.problem.batches)))
+        largest = max(map(self._samples, self.problem.batches))
+        wanted = max(1, min(ROWS // height, largest))
+        samples = max(1, min(wanted, MEMORY // max(1, size)))
+        together = -(-wanted // samples)
         held = sum(a.nbytes for a in (*rows[0].feeds.values(), *rows[0].targets.values()))
-        steps = min(STEPS, int(WORK / max(1, work * samples)))
-        return steps, samples, int(HELD / max(1, held * samples))
+        steps = min(STEPS, WORK // max(1, work * samples * together))
+        return _Plan(steps, samples, together, HELD // max(1, held * samples))
 
     def _free(self, feeds: Feeds) -> bool:
         """Whether the samples of a batch can be put together as one likes."""

@@ -185,7 +185,7 @@ PASSES = (
         "compensation",
         "refit-blocks",
         compensations.refit_blocks,
-        "refit, then fit what feeds each refitted operator too",
+        "refit, then fit what feeds each refitted operator too, then all to the outputs",
         "inputs",
     ),
     Pass(
