@@ -526,10 +526,17 @@ def _validate(run: Run, trial: Path, seed: int) -> None:
     assert run.pruned is not None
     if not run.settings.dry_run:
         _check_by_onnx(run, trial)
-    reference = _reference(run, seed)
+    given = _deciding(run)
+    reference = _reference(run, seed, given)
     if not run.settings.dry_run:
         run.equivalence = check_equivalence(
-            run.normal, run.analysis, run.decision.keeps, run.pruned, seed=seed, reference=reference
+            run.normal,
+            run.analysis,
+            run.decision.keeps,
+            run.pruned,
+            seed=seed,
+            reference=reference,
+            given=given,
         )
     if run.equivalence.failed:
         e = run.equivalence
@@ -548,7 +555,7 @@ def _validate(run: Run, trial: Path, seed: int) -> None:
             run.judged_on = run.inputs.judged_on
     elif reference is not None:
         with contextlib.suppress(ModelError):
-            after = run_all(run.pruned, test_feeds(run.normal, run.analysis, seed))
+            after = run_all(run.pruned, test_feeds(run.normal, run.analysis, seed, given))
             run.fidelity = measure_fidelity(reference, after)
 
 
@@ -569,12 +576,20 @@ def _check_by_onnx(run: Run, trial: Path) -> None:
     run.warnings.append(f"ONNX's checker refuses the original model already: {known}")
 
 
-def _reference(run: Run, seed: int) -> Sequence[Outputs] | None:
+def _deciding(run: Run) -> Sequence[Mapping[str, NDArray[Any]]]:
+    """A batch of the inputs that were given, where they may decide which bodies run."""
+    inputs = run.inputs
+    if inputs is None or inputs.calibration.synthetic or not any(n.bodies for n in run.analysis.facts.nodes):
+        return ()
+    return inputs.calibration.batches[:1]
+
+
+def _reference(run: Run, seed: int, given: Sequence[Mapping[str, NDArray[Any]]]) -> Sequence[Outputs] | None:
     """Outputs of the original on the test inputs; None if it cannot run."""
     if run.analysis.recording.method != "run":
         return None
     try:
-        return run_all(run.source.model, test_feeds(run.normal, run.analysis, seed))
+        return run_all(run.source.model, test_feeds(run.normal, run.analysis, seed, given))
     except (ModelError, RuntimeMissingError):
         return None
 

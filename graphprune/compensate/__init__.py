@@ -2,6 +2,7 @@
 
 solve.py       closed-form fits of one operator
 sequential.py  a whole network, front to back
+  within.py    operators in bodies of If, Loop and Scan
 reconstruct.py operators that feed a refitted one move as well, segment by segment
   segments.py  which operators those are
   walk.py      what reaches them

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis
 from graphprune.passes import Repair
-from graphprune.runtime.inside import show_inside
 from graphprune.runtime.session import open_session
-from graphprune.statistics.inside import array_of, kinds_of
+from graphprune.statistics.inside import array_of, shown_inside
 from graphprune.statistics.linear import Linear
 from graphprune.statistics.stages import StageModel, Store
 
@@ -48,7 +47,7 @@ class Within:
     def run(self, feeds: Sequence[Feeds], replaced: Mapping[str, Array], store: Store) -> Sequence[Feeds]:
         """The node's results for each batch; what the operators read goes into the store."""
         model = self.builder.build([self.node], self.results, replaced, feeds[0])
-        shown = show_inside(model, kinds_of(self.analysis, self.items))
+        model, shown = shown_inside(model, self.analysis, self.items, feeds)
         results = []
         store.drop(frozenset(self.read), len(feeds))
         with open_session(model) as session:

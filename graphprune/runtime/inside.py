@@ -27,37 +27,51 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A tensor that was brought out: the output that holds it, and how many axes of turns are in front."""
+    """A tensor that was brought out.
+
+    Attributes:
+        output: of the model, that holds it.
+        turns: how many axes of turns are in front.
+        nested: whether it was in a body in the body of a loop, and may have another shape in another turn.
+    """
 
     output: str
     turns: int
+    nested: bool
 
 
-def show_inside(model: ir.Model, wanted: Mapping[str, Kind]) -> dict[str, Shown]:
+def show_inside(model: ir.Model, wanted: Mapping[str, Kind], *, ragged: bool = True) -> dict[str, Shown]:
     """Make outputs of tensors inside bodies, in place.
 
     Args:
         model: a model with unique tensor names.
         wanted: those tensors; such that are not inside a body are left out.
+        ragged: bring out of a loop also what a body in its body holds, although no run succeeds in which that
+            has another shape in another turn (a branch that runs now and then, an inner loop of changing
+            length).
 
     Returns:
         Those that were found.
     """
     found: dict[str, Shown] = {}
     for node in list(model.graph):
-        for name, (value, turns) in _carried(node, wanted).items():
+        for name, (value, turns, nested) in _carried(node, wanted, ragged).items():
             value.name = f"{_PREFIX}{len(found)}"
             model.graph.outputs.append(value)
-            found[name] = Shown(value.name, turns)
+            found[name] = Shown(value.name, turns, nested)
     return found
 
 
-def _carried(node: ir.Node, wanted: Mapping[str, Kind]) -> dict[str, tuple[ir.Value, int]]:
+_Carried = tuple[ir.Value, int, bool]  # the value, how many axes of turns it has, whether it is nested
+
+
+def _carried(node: ir.Node, wanted: Mapping[str, Kind], ragged: bool) -> dict[str, _Carried]:
     """New outputs of a node for what is wanted in its bodies."""
-    found: dict[str, tuple[ir.Value, int]] = {}
+    found: dict[str, _Carried] = {}
     bodies = list(bodies_of(node))
+    again = node.op_type in ("Loop", "Scan")
     for body in bodies:
-        for name, (value, turns) in _wanted_in(body, wanted).items():
+        for name, (value, turns, nested) in _wanted_in(body, wanted, again, ragged).items():
             for other in bodies:
                 other.outputs.append(
                     _passed(other, value) if other is body else _empty(other, wanted[name], turns)
@@ -67,17 +81,19 @@ def _carried(node: ir.Node, wanted: Mapping[str, Kind]) -> dict[str, tuple[ir.Va
             node.resize_outputs(len(node.outputs) + 1)
             result = node.outputs[-1]
             result.name = f"{_PREFIX}{node.name}.{len(node.outputs)}"
-            found[name] = (result, turns + (node.op_type in ("Loop", "Scan")))
+            found[name] = (result, turns + again, nested)
     return found
 
 
-def _wanted_in(body: ir.Graph, wanted: Mapping[str, Kind]) -> dict[str, tuple[ir.Value, int]]:
+def _wanted_in(body: ir.Graph, wanted: Mapping[str, Kind], again: bool, ragged: bool) -> dict[str, _Carried]:
     """What is wanted of a body: its inputs, its tensors, and what the bodies in it carry out."""
-    found = {str(v.name): (v, 0) for v in body.inputs if v.name in wanted}
+    found: dict[str, _Carried] = {str(v.name): (v, 0, False) for v in body.inputs if v.name in wanted}
     for node in list(body):
         own = [v for v in node.outputs if v.name in wanted]
-        found |= _carried(node, wanted)
-        found |= {str(v.name): (v, 0) for v in own}
+        if ragged or not again:
+            inner = _carried(node, wanted, ragged).items()
+            found |= {name: (value, turns, nested or again) for name, (value, turns, nested) in inner}
+        found |= {str(v.name): (v, 0, False) for v in own}
     return found
 
 

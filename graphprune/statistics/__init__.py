@@ -5,6 +5,7 @@ linear.py   finds the linear operators; which columns belong to a unit of a grou
 biases.py   gives every linear operator a bias, at zero
 moments.py  streaming mean and covariance
 collect.py  moments of all operators in one pass over the calibration inputs
+inside.py   what operators in bodies of If, Loop and Scan read
 stages.py   runs a model stage by stage, while its weights change
 parts.py    runs a model in a few parts, from the middle if need be
 twins.py    the same network with channels that look as in training, for inputs that do not

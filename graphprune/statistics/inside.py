@@ -10,6 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis
+from graphprune.errors import ModelError
 from graphprune.runtime.inside import Kind, Shown, show_inside
 from graphprune.runtime.session import open_session
 from graphprune.statistics.layout import ConvLayout, ConvTransposeLayout
@@ -18,6 +19,19 @@ from graphprune.statistics.moments import Moments
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
+
+
+def shown_inside(
+    model: ir.Model, analysis: Analysis, items: Sequence[Linear], batches: Sequence[Feeds]
+) -> tuple[ir.Model, dict[str, Shown]]:
+    """A copy of a model that shows what operators read, as far as it then runs on the batches."""
+    kinds = kinds_of(analysis, items)
+    for ragged in (True, False):
+        copy = model.clone()
+        shown = show_inside(copy, kinds, ragged=ragged)
+        if _runs(copy, shown, batches):
+            return copy, shown
+    return model.clone(), {}
 
 
 def read_inside(
@@ -31,8 +45,7 @@ def read_inside(
         items: operators, in bodies or not.
         batches: inputs of `model`.
     """
-    copy = model.clone()
-    shown = show_inside(copy, kinds_of(analysis, items))
+    copy, shown = shown_inside(model, analysis, items, batches)
     outputs = {v.name for v in copy.graph.outputs}
     others = {i.input for i in items} - set(shown)
     for value in (v for node in copy.graph for v in node.outputs if v.name in others - outputs):
@@ -45,6 +58,21 @@ def read_inside(
             yield {i.input: array_of(i, found, shown, feeds) for i in items}
 
 
+def _runs(model: ir.Model, shown: Mapping[str, Shown], batches: Sequence[Feeds]) -> bool:
+    """Whether what was brought out has one shape in all turns: a matter of data for bodies in bodies only."""
+    if not any(where.turns for where in shown.values()):
+        return True
+    wanted = [where.output for where in shown.values()]
+    try:
+        with open_session(model) as session:
+            ports = {p.name for p in session.inputs}
+            for feeds in batches if any(where.nested for where in shown.values()) else batches[:1]:
+                session.run({n: a for n, a in feeds.items() if n in ports}, wanted)
+    except ModelError:
+        return False
+    return True
+
+
 def kinds_of(analysis: Analysis, items: Sequence[Linear]) -> dict[str, Kind]:
     """Types and ranks of what operators read."""
     shapes, weights = analysis.recording.shapes, analysis.facts.weights
@@ -54,7 +82,8 @@ def kinds_of(analysis: Analysis, items: Sequence[Linear]) -> dict[str, Kind]:
 def array_of(item: Linear, found: Feeds, shown: Mapping[str, Shown], feeds: Feeds) -> Array:
     """What an operator reads, turns as samples."""
     if item.input not in shown:
-        return np.asarray(found[item.input] if item.input in found else feeds[item.input])
+        nothing = np.zeros((0,), np.float32)  # it could not be brought out
+        return np.asarray(found.get(item.input, feeds.get(item.input, nothing)))
     where = shown[item.input]
     array = np.asarray(found[where.output])
     if where.turns and array.size and isinstance(item.layout, ConvLayout | ConvTransposeLayout):

@@ -60,13 +60,13 @@ class Equivalence:
         return self.status == "different"
 
 
-def test_feeds(model: ir.Model, analysis: Analysis, seed: int) -> list[Feeds]:
-    """Random inputs at the recorded sizes, and at the second ones if any dimension is free."""
+def test_feeds(model: ir.Model, analysis: Analysis, seed: int, given: Sequence[Feeds]) -> list[Feeds]:
+    """Random inputs at the recorded sizes, at the second ones if any dimension is free, and what is given."""
     recording = analysis.recording
     sizes = [recording.sizes]
     if dict(recording.sizes_second) != dict(recording.sizes):
         sizes.append(recording.sizes_second)
-    return [random_feeds(model, s, seed + 1 + k) for k, s in enumerate(sizes)]
+    return [*(random_feeds(model, s, seed + 1 + k) for k, s in enumerate(sizes)), *given]
 
 
 def run_all(model: ir.Model, feeds: Sequence[Feeds], *, optimise: bool = False) -> list[Outputs]:
@@ -83,6 +83,7 @@ def check_equivalence(
     *,
     seed: int = 0,
     reference: Sequence[Outputs] | None = None,
+    given: Sequence[Feeds] = (),
 ) -> Equivalence:
     """Compare `pruned` with the masked `model`.
 
@@ -93,6 +94,7 @@ def check_equivalence(
         pruned: the rewritten model.
         seed: of the random inputs.
         reference: outputs of `model` for `test_feeds`, if at hand.
+        given: inputs to compare on beside random ones.
     """
     inexact = [g.key for g in analysis.groups if g.atom in keeps and g.approximate]
     if inexact:
@@ -102,7 +104,7 @@ def check_equivalence(
     if analysis.recording.method != "run":
         return Equivalence("not checked", note=analysis.recording.note)
     try:
-        feeds = test_feeds(model, analysis, seed)
+        feeds = test_feeds(model, analysis, seed, given)
         before = reference if reference is not None else run_all(model, feeds)
         zeroed = masked(model, analysis, keeps)
         expected = run_all(zeroed, feeds)

@@ -6,6 +6,8 @@ import pytest
 
 import graphprune
 from graphprune.testing import prune_at_random
+from graphprune.validate import equivalence
+from graphprune.validate.equivalence import run_all
 
 IF = """<ir_version: 8, opset_import: ["" : 17]>
 g (float[n, 4] x, bool pick) => (float[n, 3] y) {
@@ -134,3 +136,87 @@ g (float[n, 4] x, bool pick) => (float[n, 3] y) {
     groups = {g.size: g.frozen for g in graphprune.analyse(model).groups if g.size in (2, 8)}
     assert groups[2]
     assert not groups[8]
+
+
+ALTERNATING = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[n, 6] x, int64 turns) => (float[n, 3] y) {
+    on = Constant <value = bool {1}> ()
+    h0 = MatMul(x, w0)
+    h = Loop(turns, on, h0) <
+        body = step (int64 i, bool go, float[n, 16] s) => (bool go_on, float[n, 16] next) {
+            go_on = Identity(go)
+            rest = Mod(i, two)
+            even = Equal(rest, zero)
+            next = If(even) <
+                then_branch = a () => (float[n, 16] p) { p1 = MatMul(s, w1) p2 = Tanh(p1) p = MatMul(p2, w2) },
+                else_branch = b () => (float[n, 16] q) { q1 = MatMul(s, w3) q = Relu(q1) }>
+        }>
+    y = MatMul(h, w4)
+}"""
+LENGTHENING = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[n, 6] x, int64 turns) => (float[n, 3] y) {
+    on = Constant <value = bool {1}> ()
+    h0 = MatMul(x, w0)
+    h = Loop(turns, on, h0) <
+        body = step (int64 i, bool go, float[n, 16] s) => (bool go_on, float[n, 16] next) {
+            go_on = Identity(go)
+            more = Add(i, two)
+            next = Loop(more, on, s) <
+                body = inner (int64 j, bool keep, float[n, 16] t) => (bool keep_on, float[n, 16] u) {
+                    keep_on = Identity(keep)
+                    u1 = MatMul(t, w1)
+                    u2 = Tanh(u1)
+                    u = MatMul(u2, w2)
+                }>
+        }>
+    y = MatMul(h, w4)
+}"""
+BRANCHES = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[t, n, 6] x, int64 rate) => (float[n, 3] y) {
+    fine = Equal(rate, k)
+    h = If(fine) <
+        then_branch = a () => (float[d, n, 12] p) { pa, p = LSTM <hidden_size = 12> (x, w, r) },
+        else_branch = b () => (float[d, n, 12] q) { qa, q = GRU <hidden_size = 12> (x, w2, r2) }>
+    s = Squeeze(h, axes)
+    y = MatMul(s, w4)
+}"""
+
+
+@pytest.mark.parametrize("turns", [0, 3])
+@pytest.mark.parametrize("text", [ALTERNATING, LENGTHENING])
+def test_bodies_in_bodies_whose_tensors_cannot_be_stacked(text: str, turns: int) -> None:
+    """What is in the inner body has another shape in every turn, or never runs: it is cut by its weights."""
+    shapes = {"w0": (6, 16), "w1": (16, 20), "w2": (20, 16), "w3": (16, 16), "w4": (16, 3)}
+    model = build(text, **{name: shape for name, shape in shapes.items() if f"{name})" in text})
+    for name, value in (("two", 2), ("zero", 0)):
+        if name in text:
+            model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(value), name))
+    random = np.random.default_rng(1)
+    feeds = [
+        {"x": random.standard_normal((4, 6)).astype(np.float32), "turns": np.array(turns)} for _ in range(6)
+    ]
+    result = graphprune.prune(model, ratio=0.5, calib=feeds, normaliser="mean", compensation="refit")
+    assert result.report["equivalence"]["status"] == "equal"
+    assert {(g["before"], g["after"]) for g in result.report["groups"]} == {(16, 8), (20, 10)}
+
+
+@pytest.mark.parametrize("rate", [16000, 8000])
+def test_the_branch_that_the_inputs_choose_is_proved(monkeypatch: pytest.MonkeyPatch, rate: int) -> None:
+    shapes = {"w": (1, 48, 6), "r": (1, 48, 12), "w2": (1, 36, 6), "r2": (1, 36, 12), "w4": (12, 3)}
+    model = build(BRANCHES, **shapes)
+    for name, value in (("k", np.array(16000)), ("axes", np.array([0]))):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    random = np.random.default_rng(1)
+    feeds = [
+        {"x": random.standard_normal((5, 4, 6)).astype(np.float32), "rate": np.array(rate)} for _ in range(6)
+    ]
+    seen: list[int] = []
+
+    def watched(model, feeds, **options):
+        seen.extend(int(f["rate"]) for f in feeds)
+        return run_all(model, feeds, **options)
+
+    monkeypatch.setattr(equivalence, "run_all", watched)
+    result = graphprune.prune(model, ratio=0.5, calib=feeds, normaliser="mean", compensation="refit")
+    assert result.report["equivalence"]["status"] == "equal"
+    assert rate in seen
