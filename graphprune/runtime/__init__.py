@@ -7,8 +7,8 @@
     providers.py    what a model can run on, by short name
     dimensions.py   the free dimensions of the inputs
     consumers.py    what the readers of an input say about its sizes
-    sizes.py        which sizes to try; stale.py: those that an exporter left in the graph; demands.py: those that
-                    products ask for
+    sizes.py        which sizes to try; stale.py: those that an exporter left in the graph;
+                    demands.py: those that products ask for
     meaning.py      what whole-number inputs index; feeds.py: random inputs
     positions.py    which operator inputs are sizes rather than data
     probe.py        exposes shapes; record.py: two runs -> recording.py; infer.py: without a run
