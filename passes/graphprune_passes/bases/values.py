@@ -73,7 +73,8 @@ def _values(problem: ScoringProblem, group: Group) -> _Values | None:
             readers.append((item, units))
         elif any(group.atom in d.atoms for d in analysis.weights[item.weight].dims):
             makers.append(item)
-    if len(makers) != 1 or not readers or any(i.why or i.twins for i in (*makers, *(r for r, _ in readers))):
+    everyone = (*makers, *(r for r, _ in readers))
+    if len(makers) != 1 or not readers or any(i.why or i.twins or i.outer for i in everyone):
         return None
     (maker,) = makers
     ours = {maker.weight, maker.bias, *(r.weight for r, _ in readers)}

@@ -43,7 +43,7 @@ def _makers(problem: ScoringProblem, group: Group) -> list[tuple[Linear, Ints]]:
     found = []
     for item in problem.statistics.linear:
         weight = problem.analysis.weights[item.weight]
-        if not any(group.atom in d.atoms for d in weight.dims):
+        if item.outer or not any(group.atom in d.atoms for d in weight.dims):
             continue
         units = unit_numbers(weight.dims, problem.analysis, group)
         seen = item.layout.matrix(item.view(np.broadcast_to(units, weight.shape)))

@@ -20,7 +20,7 @@ def tensors_read(problem: ScoringProblem) -> dict[int, list[tuple[str, int, Ints
     for atom, items in items_reading(problem).items():
         group = problem.analysis.by_atom[atom]
         found[atom] = []
-        for name in dict.fromkeys(item.input for item, _ in items):
+        for name in dict.fromkeys(item.input for item, _ in items if not item.outer):
             where = unit_axis(problem.analysis.dims.get(name, ()), problem.analysis, group)
             if where is not None and where[0] > 0:
                 found[atom].append((name, *where))

@@ -26,7 +26,10 @@ TIE = 1e-3
 
 def score(problem: ScoringProblem) -> MemberScores:
     """Share of rows in which each slot contributes most, at every reader."""
-    reading = items_reading(problem)
+    reading = {
+        atom: [(item, units) for item, units in items if not any(use.outer for use in item.uses)]
+        for atom, items in items_reading(problem).items()
+    }
     counts = {g.atom: count_of(problem, g) for g in problem.groups}
     totals: dict[tuple[int, int], tuple[Floats, int]] = {}
     names = [use.input for items in reading.values() for item, _ in items for use in item.uses]
