@@ -17,7 +17,7 @@ from graphprune.compensate import with_weights
 from graphprune.compensate.trial import one_shot
 from graphprune.decide import Options, decide, parse_targets
 from graphprune.dims import Slots
-from graphprune.errors import PlanError, UsageError
+from graphprune.errors import ModelError, PlanError
 from graphprune.inputs import Inputs, Wanted, prepare_inputs
 from graphprune.passes import ScoringProblem, all_passes, find_pass
 from graphprune.pipeline import Settings, run_pipeline
@@ -163,7 +163,7 @@ def test_gate_norm_of_a_fused_projection_and_of_turned_queries() -> None:
 
 
 def test_gate_norm_without_attention_says_so(links: Inputs) -> None:
-    with pytest.raises(UsageError, match="finds no attention"):
+    with pytest.raises(ModelError, match="finds no attention"):
         find_pass("depth", "gate-norm").run(problem(links))
 
 

@@ -46,7 +46,9 @@ def test_a_recipe_meets_a_target(name: str) -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_gives_the_same_again(name: str) -> None:
-    kinds = {"channels": "cnn", "experts": "mixture", "heads": "attention", "head-dim": "attention"}
+    kinds = {"channels": "cnn", "experts": "mixture"} | dict.fromkeys(
+        ("heads", "head-dim", "layers"), "attention"
+    )
     kind = kinds.get((find_recipe(name).structures or ("",))[0], "mlp")
     given = {"target": "params=0.6", "recipe": name, "calib": {"x": samples(kind)}, "verify": False}
     first, again = (graphprune.prune(net(kind), **given) for _ in range(2))  # type: ignore[arg-type]

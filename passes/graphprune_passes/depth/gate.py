@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from graphprune.analysis.facts import NodeFacts
 from graphprune.analysis.links import Links
-from graphprune.errors import UsageError
+from graphprune.errors import ModelError
 from graphprune.normalise.evaluate import evaluate
 from graphprune.passes import Scores, ScoringProblem
 from graphprune_passes.depth import norms
@@ -43,15 +43,15 @@ def score(problem: ScoringProblem) -> Scores:
     """Norm of the product of query and key projections of each layer.
 
     Raises:
-        UsageError: no layer has such a product.
+        ModelError: no layer has such a product.
     """
     reader = _Reader(problem)
     found = {g.atom: reader.norm(g.atom) for g in problem.groups}
     known = [v for v in found.values() if v is not None]
     if not known and found:
-        raise UsageError(
-            "gate-norm finds no attention layer whose queries and keys it can follow to their projections: "
-            "choose another --depth"
+        raise ModelError(
+            "nothing to prune: gate-norm finds no attention layer whose queries and keys it can follow to their "
+            "projections; choose another --depth"
         )
     sizes = norms.last(problem)
     far = _LAST * max(known, default=1.0)
