@@ -23,9 +23,7 @@ _POINTWISE = frozenset(
 _OVER_SPACE = frozenset({"GlobalAveragePool", "GlobalMaxPool"})
 _REDUCING = frozenset("ReduceMean ReduceMax ReduceMin ReduceSum ReduceL1 ReduceL2".split())
 _CHANNELS = frozenset({"BatchNormalization", "InstanceNormalization", "GroupNormalization"})
-_LAST = frozenset(
-    {"LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization", "LpNormalization"}
-)
+_LAST = frozenset({"LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization"})
 _ALONG = frozenset({"Slice", "Split", "Gather", "Concat"})
 _RESHAPING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 FOLLOWED = (

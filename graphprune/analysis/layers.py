@@ -18,12 +18,14 @@ import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
 import onnx_ir as ir
 
 from graphprune.analysis.constancy import FOLLOWED, SILENT, Axes, varying_axes
 from graphprune.analysis.deadcode import Operand
 from graphprune.analysis.facts import GraphFacts, NodeFacts
 from graphprune.analysis.links import Links
+from graphprune.analysis.signs import DIVIDING, Sign, sign_of
 from graphprune.analysis.weights import Weight
 from graphprune.runtime.recording import Recording
 
@@ -34,6 +36,7 @@ _TRANSPARENT = frozenset(
 _SIZES = frozenset({"Shape", "Size"})  # whoever reads a size sees the same without the weights
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 _TYPES = frozenset({ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE})
+_SMALL = 1 << 16  # elements of a constant that is looked at
 _LONGEST = 64  # nodes between a linear operator and the addition
 
 
@@ -270,11 +273,13 @@ class _Finder:
             return None
         rank = len(shapes[result])
         varying: dict[str, Axes] = {result: frozenset({1 if last.op.startswith("Conv") else rank - 1})}
+        signs: dict[str, Sign] = {result: Sign.ANY}
         for node in tail:
             axes = varying_axes(node, varying, shapes)
-            if axes is None:
+            if axes is None or not self._defined(node, signs):
                 return None
             varying.update({o: axes for o in node.outputs if o})
+            signs.update(dict.fromkeys(node.outputs, sign_of(node, signs, self._least)))
         biased = len([n for n in last.inputs if n]) > 2 or any(n.op not in SILENT for n in tail)
         return End(
             last.name,
@@ -285,6 +290,18 @@ class _Finder:
             varying[term.tensor],
             biased,
         )
+
+    def _defined(self, node: NodeFacts, signs: Mapping[str, Sign]) -> bool:
+        """Whether a node divides by nothing that may be zero without the weights."""
+        divisor = node.inputs[DIVIDING[node.op]] if node.op in DIVIDING else ""
+        return signs.get(divisor, Sign.POSITIVE) is Sign.POSITIVE
+
+    def _least(self, name: str) -> float | None:
+        """The smallest element of a small stored tensor."""
+        tensor = self.facts.weights.get(name)
+        if tensor is None or not 0 < tensor.size <= _SMALL:
+            return None
+        return float(np.min(np.asarray(tensor.numpy(), np.float64)))
 
     # -- weights ------------------------------------------------------------------------------
 

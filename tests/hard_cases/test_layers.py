@@ -271,6 +271,19 @@ def test_a_sum_that_reads_the_inside_of_its_summand_has_no_layer() -> None:
     assert [x.weight for x in analysed(build(text))[1].layers] == ["G"]
 
 
+NORMED_BEHIND = """net (float[B, 6] in) => (float[B, 5] y)
+    <float[6, 8] E, float[8, 12] A, float[12, 8] C, float two = {2}, float eps = {0.00001}, int64[1] last = {-1}, float[8, 5] H>
+    { x = MatMul(in, E)  a = MatMul(x, A)  ar = Relu(a)  d = MatMul(ar, C)  p = Pow(d, two)
+      m = ReduceMean(p, last)  e = Add(m, eps)  r = Sqrt(e)  n = Div(d, r)  x1 = Add(x, n)  y = MatMul(x1, H) }"""
+
+
+def test_a_norm_behind_a_branch_is_saved_by_its_small_constant() -> None:
+    outcome = remove(build(NORMED_BEHIND))
+    assert_equal(outcome)
+    assert ops(outcome) == ["MatMul", "MatMul"]
+    assert not analysed(build(NORMED_BEHIND.replace("r = Sqrt(e)", "r = Sqrt(m)")))[1].layers
+
+
 def test_the_output_of_the_graph_may_be_the_sum() -> None:
     text = """net (float[B, 8] in) => (float[B, 8] y) <float[8, 8] E, float[8, 12] A, float[12, 8] C, float[8] c>
         { x = MatMul(in, E)  a = MatMul(x, A)  ar = Relu(a)  d = MatMul(ar, C)  y = Add(x, d) }"""

@@ -50,8 +50,8 @@ def score(problem: ScoringProblem) -> Scores:
     known = [v for v in found.values() if v is not None]
     if not known and found:
         raise ModelError(
-            "nothing to prune: gate-norm finds no attention layer whose queries and keys it can follow to their "
-            "projections; choose another --depth"
+            "nothing to prune: gate-norm finds no attention layer whose queries and keys it can follow to "
+            "their projections; choose another --depth"
         )
     sizes = norms.last(problem)
     far = _LAST * max(known, default=1.0)
