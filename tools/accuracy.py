@@ -201,6 +201,14 @@ class Figures:
         records: dict[str, Any] = entry["records"]
         return records
 
+    def forget(self, names: Sequence[str], methods: Sequence[str]) -> None:
+        """Drop what was measured with these methods, of all models or of some."""
+        for name, entry in self.found.items():
+            if not names or name in names:
+                kept = {k: r for k, r in entry["records"].items() if k.split(" | ")[0] not in methods}
+                entry["records"] = kept
+        self.save()
+
     def save(self) -> None:
         """Write all of them, a line each."""
         text = json.dumps(self.found, indent=1)
@@ -273,11 +281,14 @@ def main() -> None:
     parser.add_argument("--pin", default="", help="NAME=SIZE of free dimensions to fix first, for --tasks")
     parser.add_argument("--more", type=int, default=128, help="samples for calibration, for --tasks")
     parser.add_argument("--json", type=Path, help="where the figures are kept")
+    parser.add_argument("--forget", action="store_true", help="measure again what these methods have measured")
     args = parser.parse_args()
     names = [n for n in args.models.split(",") if n]
     methods = list(ABLATIONS) if args.methods == "ablations" else args.methods.split(",")
     kind = "deployed" if args.tasks else "heldout" if args.heldout else "bundled"
     figures = Figures(args.json or FIGURES / f"{kind}.json")
+    if args.forget:
+        figures.forget(names, methods)
     pins = {name: int(size) for name, _, size in (p.partition("=") for p in args.pin.split(",") if p)}
     if args.tasks:
         subjects = of_tasks(args.tasks, args.files, names, args.more, args.feeds, pins)
