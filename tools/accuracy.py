@@ -281,7 +281,7 @@ def main() -> None:
     parser.add_argument("--pin", default="", help="NAME=SIZE of free dimensions to fix first, for --tasks")
     parser.add_argument("--more", type=int, default=128, help="samples for calibration, for --tasks")
     parser.add_argument("--json", type=Path, help="where the figures are kept")
-    parser.add_argument("--forget", action="store_true", help="measure again what these methods have measured")
+    parser.add_argument("--forget", action="store_true", help="measure what has a figure again")
     args = parser.parse_args()
     names = [n for n in args.models.split(",") if n]
     methods = list(ABLATIONS) if args.methods == "ablations" else args.methods.split(",")
