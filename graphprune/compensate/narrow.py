@@ -34,9 +34,9 @@ class Narrow:
         self.model = rewrite(whole, problem.analysis, problem.keeps)
         self.facts = read_graph(self.model)
 
-    def walk(self, batches: Sequence[Feeds]) -> Walk:
-        """Through the pruned network."""
-        return Walk(self.model, self.facts, batches, self._problem.budget)
+    def walk(self, batches: Sequence[Feeds], budget: int) -> Walk:
+        """Through the pruned network, holding at most `budget` bytes of activations."""
+        return Walk(self.model, self.facts, batches, budget)
 
     def knows(self, name: str) -> bool:
         """Whether an initializer is one of the original's weights."""

@@ -56,8 +56,9 @@ class _Reconstruction:
         self.narrow = Narrow(problem, repaired.weights)
         facts = self.narrow.facts
         self.segments = [s for s in map(self._known, find_segments(facts)) if s is not None]
-        self.before = Walk(problem.model, problem.analysis.facts, problem.batches, problem.budget)
-        self.after = self.narrow.walk(problem.batches)
+        share = problem.budget // 3
+        self.before = Walk(problem.model, problem.analysis.facts, problem.batches, share)
+        self.after = self.narrow.walk(problem.batches, share)
         self.random = np.random.default_rng(problem.seed)
 
     def _known(self, segment: Segment) -> Segment | None:

@@ -29,7 +29,7 @@ from graphprune.statistics import Statistics
 from graphprune.statistics.layout import StateLayout
 from graphprune.statistics.linear import Linear, find_linear
 from graphprune.statistics.moments import Moments
-from graphprune.statistics.stages import Stage, StageModel, Store, plan_stages, run_stage
+from graphprune.statistics.stages import OnDemand, Stage, StageModel, Store, plan_stages, run_stage
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -95,7 +95,8 @@ class _Repairer:
         self.nodes = {n.name: n for n in self.facts.nodes}
         self.linear = find_linear(analysis, within=True)
         self.builder = StageModel(model, self.facts)
-        self.original, self.pruned = Store(how.budget), Store(how.budget)
+        # A third each, and one for what is at work.
+        self.original, self.pruned = Store(how.budget // 3), Store(how.budget // 3)
         self.changed: set[str] = set()
         self.result = Repair()
         self.masked = {w.name for w in analysis.weights.values() if w.made is None and is_masked(w, keeps)}
@@ -149,7 +150,7 @@ class _Repairer:
         if not nodes or not outputs:
             return
         inputs = self.builder.inputs_of(nodes)
-        feeds = [{n: self._get(n, k, store) for n in inputs} for k in range(len(self.batches))]
+        feeds = OnDemand(len(self.batches), lambda k: {n: self._get(n, k, store) for n in inputs})
         for k, found in enumerate(run_stage(self.builder, nodes, outputs, replaced, feeds)):
             for name, array in found.items():
                 store.put(name, k, array)

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graphprune.analysis.facts import GraphFacts, NodeFacts
-from graphprune.statistics.stages import StageModel, Store, run_stage
+from graphprune.statistics.stages import OnDemand, StageModel, Store, run_stage
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -59,7 +59,7 @@ class Walk:
         made = {o for n in nodes for o in n.outputs if o}
         run = [n.name for n in nodes]
         given = self.builder.inputs_of(run)
-        feeds = [{n: self.get(n, k) for n in given} for k in range(self._count)]
+        feeds = OnDemand(self._count, lambda k: {n: self.get(n, k) for n in given})
         outputs = sorted(made & read)
         for k, found in enumerate(run_stage(self.builder, run, outputs, weights, feeds)):
             for name, array in found.items():

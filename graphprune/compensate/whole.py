@@ -67,7 +67,7 @@ def fit_whole(problem: CompensationProblem, repaired: Repair) -> Repair:
 class _Whole:
     def __init__(self, problem: CompensationProblem, narrow: Narrow, stretch: Stretch) -> None:
         self.problem, self.narrow, self.stretch = problem, narrow, stretch
-        self.builder = narrow.walk(()).builder
+        self.builder = narrow.walk((), problem.budget).builder
         names = [n for n in stretch.weights if narrow.knows(n)]
         self.start = {n: self.builder.weight(n) for n in names}
 
@@ -147,8 +147,9 @@ class _Whole:
     def _rows(self, batches: Sequence[Feeds]) -> list[Rows]:
         """What the stretch reads, and what it should give; nothing where it cannot give that."""
         problem, ends = self.problem, self.stretch.ends
-        before = Walk(problem.model, problem.analysis.facts, batches, problem.budget)
-        after = self.narrow.walk(batches)
+        share = problem.budget // 3
+        before = Walk(problem.model, problem.analysis.facts, batches, share)
+        after = self.narrow.walk(batches, share)
         with contextlib.closing(before), contextlib.closing(after):
             before.advance(list(ends), {})
             after.advance(self.stretch.inputs, {})

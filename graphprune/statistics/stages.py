@@ -9,10 +9,10 @@ computed once.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import onnx_ir as ir
@@ -64,31 +64,33 @@ def plan_stages(facts: GraphFacts, settled: Collection[str]) -> list[Stage]:
 
 
 class Store:
-    """Tensors of every batch, on disk when memory is short."""
+    """Tensors of every batch, on disk when memory is short: those are read each time they are asked for."""
 
     def __init__(self, budget: int) -> None:
         self._budget = budget
         self._held = 0
-        self._arrays: dict[tuple[str, int], Array] = {}
+        self._files = 0
+        self._arrays: dict[tuple[str, int], Array | Path] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def put(self, name: str, batch: int, array: Array) -> None:
         """Keep an array."""
-        if self._held + array.nbytes > self._budget and array.dtype != object:
-            if self._folder is None:
-                self._folder = tempfile.TemporaryDirectory(prefix="graphprune-")
-            path = Path(self._folder.name) / f"{len(self._arrays)}-{batch}.npy"
-            mapped = np.lib.format.open_memmap(path, mode="w+", dtype=array.dtype, shape=array.shape)
-            mapped[...] = array
-            path.unlink()  # the mapping keeps it alive
-            array = mapped
-        else:
+        self._forget(name, batch)
+        if self._held + array.nbytes <= self._budget or array.dtype.kind in "OV":  # no file holds these
             self._held += array.nbytes
-        self._arrays[name, batch] = array
+            self._arrays[name, batch] = array
+            return
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="graphprune-")
+        path = Path(self._folder.name) / f"{self._files}.npy"
+        self._files += 1
+        np.save(path, array)
+        self._arrays[name, batch] = path
 
     def get(self, name: str, batch: int) -> Array:
         """An array that was kept."""
-        return self._arrays[name, batch]
+        found = self._arrays[name, batch]
+        return np.load(found) if isinstance(found, Path) else found
 
     def __contains__(self, key: tuple[str, int]) -> bool:
         return key in self._arrays
@@ -97,15 +99,41 @@ class Store:
         """Forget arrays."""
         for name in names:
             for batch in range(batches):
-                array = self._arrays.pop((name, batch), None)
-                if array is not None and not isinstance(array, np.memmap):
-                    self._held -= array.nbytes
+                self._forget(name, batch)
 
     def close(self) -> None:
         """Forget everything."""
         self._arrays.clear()
         if self._folder is not None:
             self._folder.cleanup()
+
+    def _forget(self, name: str, batch: int) -> None:
+        found = self._arrays.pop((name, batch), None)
+        if isinstance(found, Path):
+            found.unlink()
+        elif found is not None:
+            self._held -= found.nbytes
+
+
+class OnDemand(Sequence[Feeds]):
+    """Feeds that are put together when they are asked for, so that one batch at a time is in memory."""
+
+    def __init__(self, count: int, make: Callable[[int], Feeds]) -> None:
+        self._count, self._make = count, make
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Feeds: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Feeds]: ...
+
+    def __getitem__(self, index: int | slice) -> Feeds | Sequence[Feeds]:
+        if isinstance(index, slice):
+            return [self._make(k) for k in range(self._count)[index]]
+        return self._make(range(self._count)[index])
 
 
 class StageModel:
