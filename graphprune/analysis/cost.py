@@ -212,4 +212,5 @@ def _turns(node: NodeFacts, analysis: Analysis) -> int:
     if shapes and shapes[0]:
         return shapes[0][0]
     most = analysis.recording.values.get(node.inputs[0]) if node.op == "Loop" and node.inputs[0] else None
-    return int(most) if most is not None and most.size == 1 and 0 < int(most) < 1 << 20 else 1
+    turns = int(most.item()) if most is not None and most.size == 1 else 1  # a scalar, or one element
+    return turns if 0 < turns < 1 << 20 else 1

@@ -70,7 +70,7 @@ def announced_bytes(node: ir.Node, inputs: Sequence[Array | None]) -> int:
             return math.prod(sizes) * arrays[0].nbytes
         return math.prod(np.broadcast_shapes(arrays[0].shape, sizes)) * arrays[0].itemsize
     if node.op_type == "Range" and len(arrays) == 3:
-        start, limit, delta = (float(array) for array in arrays)
+        start, limit, delta = (float(array.ravel()[0]) for array in arrays)
         return int(abs((limit - start) / delta)) * arrays[0].itemsize if delta else 0
     return 0
 

@@ -115,6 +115,7 @@ def check_equivalence(
     except ModelError as error:
         return Equivalence("different", float("inf"), 0.0, 0.0, "", f"the pruned model does not run: {error}")
     change = max(largest_error(e, _comparable(f, e))[0] for e, f in zip(before, expected, strict=True))
+    change = change if np.isfinite(change) else 1.0  # another shape is another output
     errors = _errors(expected, found, before)
     allowed = {name: tolerance_for(array) for outputs in expected for name, array in outputs.items()}
     if _beyond(errors, allowed):  # judge both without the runtime's optimisations, which round differently
@@ -156,10 +157,14 @@ def _roundings(
 
 def _comparable(masked: Outputs, original: Outputs) -> Outputs:
     """The masked outputs without the infinities that masking made (removed words): they say nothing."""
-    return {
-        n: np.where(np.isneginf(a) & np.isfinite(original[n]), original[n], a) if a.dtype.kind == "f" else a
-        for n, a in masked.items()
-    }
+    return {n: _without_made(a, original[n]) for n, a in masked.items()}
+
+
+def _without_made(array: NDArray[Any], original: NDArray[Any]) -> NDArray[Any]:
+    """The same for one output; one whose length depends on the data may have another shape altogether."""
+    if array.dtype.kind != "f" or array.shape != original.shape:
+        return array
+    return np.where(np.isneginf(array) & np.isfinite(original), original, array)
 
 
 def tolerance_for(array: NDArray[Any]) -> float:

@@ -58,6 +58,26 @@ def build(text: str, **shapes: tuple[int, ...]) -> onnx.ModelProto:
     return model
 
 
+@pytest.mark.filterwarnings("error::DeprecationWarning")
+def test_a_number_of_turns_may_have_one_element() -> None:
+    """Nothing is collected from turn to turn, so only the given number tells how many there are."""
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[n, 4] x, int64[1] turns) => (float[n, 3] y) {
+        on = Constant <value = bool {1}> ()
+        h0 = MatMul(x, w0)
+        h = Loop(turns, on, h0) <
+            body = step (int64 i, bool go, float[n, 8] state) => (bool go_on, float[n, 8] next) {
+                go_on = Identity(go)
+                turned = MatMul(state, w1)
+                next = Tanh(turned)
+            }>
+        y = MatMul(h, w3)
+    }"""
+    outcome = prune_at_random(build(text, w0=(4, 8), w1=(8, 8), w3=(8, 3)))
+    assert outcome.equivalence.status == "equal", outcome.equivalence
+    assert outcome.decision.keeps
+
+
 def test_if_branches_share_their_output() -> None:
     outcome = prune_at_random(build(IF, w0=(4, 10), w1=(10, 8), w2=(10, 8), w3=(8, 3)))
     assert outcome.equivalence.status == "equal"

@@ -144,3 +144,13 @@ def test_some_sizes_of_a_shape_are_static_and_others_not() -> None:
     outcome = prune_at_random(build(text))
     assert outcome.size("B", 0) == 6
     assert_exact(outcome)
+
+
+def test_an_output_as_long_as_the_data_say() -> None:
+    """Masking changes how many rows come out: the pruned model gives as many as the masked original."""
+    text = """net (float[n, 4] x) => (float[K, V] y) <float[4, 8] A, float[8, 3] B, int64[1] last = {1}, float zero = {0}>
+        { h = MatMul(x, A)  r = Relu(h)  o = MatMul(r, B)  s = ReduceSum <keepdims = 0> (o, last)
+          c = Greater(s, zero)  y = Compress <axis = 0> (o, c) }"""
+    outcome = prune_at_random(build(text))
+    assert_exact(outcome)
+    assert error_at(outcome, x=normal(40, 4)) < 1e-5
