@@ -29,7 +29,7 @@ from graphprune.statistics import Statistics, Twin, find_linear, make_twin, open
 ONLY = "only:"  # before a kind of made-up inputs: learn from nothing else
 _JUDGED_FROM = 64  # with fewer samples all are needed for the repair
 _ASIDE = 8
-_TWIN_BATCHES = 9  # that a twin is made on
+_TWIN_BATCHES = 8  # that a twin is made on
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int, seed
     """
     sizes, batch = likely_sizes(model, recording)
     count = -(-samples // batch)
-    kinds = tuple(number % PICTURES for number in range(count))
+    kinds = tuple(PICTURES[number % len(PICTURES)] for number in range(count))
     feeds = tuple(_feed(model, sizes, kind, kinds[k], (seed, k)) for k in range(count))
     if kind != "auto":
         return MadeUp(feeds, kinds if kind == "images" else (0,) * count, f"{kind} noise")

@@ -4,16 +4,16 @@ Batch normalisation gave each channel of a trained network a mean and a spread; 
 trained on they drift apart, the more the deeper. The twin is the network with each convolution's outputs
 scaled and shifted so that they do not. Where normalisation is still in the graph it says what they were
 (AdaBN: Li et al., 2016; the statistics that ZeroQ and DeepInversion, both CVPR 2020, fit inputs to). Where it
-was folded into the convolution, what is known is that the channels of one layer were alike: made-up inputs of
-several kinds disagree about a channel by as much as they are wrong about it, and only the rest of what sets
-it apart is believed (empirical Bayes: Efron and Morris, JASA 1975).
+was folded into the convolution, what is known is that channels of a layer were alike, and so were layers:
+made-up inputs of several kinds disagree about each by as much as they are wrong about it, and only the rest
+of what sets it apart is believed (empirical Bayes: Efron and Morris, JASA 1975).
 
 What is fitted in the twin is mapped back: outputs that are scaled and shifted are fitted by the same weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,6 +31,7 @@ Feeds = Mapping[str, Array]
 
 _NORM = "BatchNormalization"
 _MOST = 10.0  # times that a channel is scaled, up or down
+_WRONG = 0.3  # spread of the logarithm by which pictures miss a layer's level, measured on deployed networks
 _FEWEST = 4  # channels that say something of each other
 
 
@@ -89,7 +90,10 @@ def make_twin(
     norms = [n.name for n in analysis.facts.nodes if n.op == _NORM and _inference(n.outputs)]
     if not sites and not norms:
         return None
-    return _Twins(model, analysis, batches, kinds, budget).make(sites, norms)
+    firsts = [list(kinds).index(kind) for kind in sorted(set(kinds))]
+    one_each = _Walk(model, analysis, [batches[k] for k in firsts], [kinds[k] for k in firsts], budget)
+    whole = _Walk(model, analysis, batches, kinds, budget)
+    return whole.twin(sites, norms, one_each.levels(sites))
 
 
 def _inference(outputs: Sequence[str]) -> bool:
@@ -116,7 +120,9 @@ def _can_move(item: Linear, analysis: Analysis) -> bool:
 
 
 @dataclass(slots=True)
-class _Twins:
+class _Walk:
+    """A run of a network from front to back in which weights change on the way."""
+
     model: ir.Model
     analysis: Analysis
     batches: Sequence[Feeds]
@@ -124,25 +130,47 @@ class _Twins:
     budget: int
     replaced: dict[str, Array] = field(default_factory=dict)
 
-    def make(self, sites: Sequence[Linear], norms: Sequence[str]) -> Twin:
-        facts = self.analysis.facts
-        builder, store = StageModel(self.model, facts), Store(self.budget)
-        nodes = {n.name: n for n in facts.nodes}
+    def levels(self, sites: Sequence[Linear]) -> dict[str, float]:
+        """The spread that the channels of each convolution should have on average, as a logarithm."""
+        found: dict[str, Floats] = {}
+
+        def look(node: str, seen: tuple[Floats, Floats]) -> None:
+            found[node] = _logs(seen[1], _alive(*_pooled(*seen))).mean(axis=1)
+
+        self._walk([i.node for i in sites], look)
+        if not found:
+            return {}
+        by_kind = np.stack(list(found.values()), axis=1)
+        wanted = shrunk(by_kind.mean(axis=0), by_kind, np.ones(len(found), bool), _WRONG**2)
+        return dict(zip(found, map(float, wanted), strict=True))
+
+    def twin(self, sites: Sequence[Linear], norms: Sequence[str], levels: Mapping[str, float]) -> Twin:
+        """The network with every convolution moved and every normalisation renewed."""
         by_node = {i.node: i for i in sites}
         moved: list[Moved] = []
+
+        def move(node: str, seen: tuple[Floats, Floats]) -> None:
+            if node in by_node:
+                moved.append(self._move(by_node[node], seen, levels[node]))
+            else:
+                self._renew(next(n.inputs for n in self.analysis.facts.nodes if n.name == node), seen)
+
+        self._walk([*by_node, *norms], move)
+        return Twin(*_with(self.model, self.analysis, self.replaced), tuple(moved))
+
+    def _walk(self, stops: Sequence[str], visit: Callable[[str, tuple[Floats, Floats]], None]) -> None:
+        facts = self.analysis.facts
+        builder, store, wanted = StageModel(self.model, facts), Store(self.budget), set(stops)
         for k, feeds in enumerate(self.batches):
             for name in facts.inputs:
                 store.put(name, k, feeds[name])
-        for stage in plan_stages(facts, {*by_node, *norms}):
+        for stage in plan_stages(facts, wanted):
             for name in stage.nodes:
-                if name in by_node:
-                    moved.append(self._move(by_node[name], self._given(builder, store, name)))
-                elif name in norms:
-                    self._renew(nodes[name].inputs, self._given(builder, store, name))
+                if name in wanted:
+                    visit(name, self._given(builder, store, name))
             self._run(builder, store, stage.nodes, sorted(stage.keeps))
             store.drop(stage.drops, len(self.batches))
         store.close()
-        return Twin(*_with(self.model, self.analysis, self.replaced), tuple(moved))
 
     def _run(self, builder: StageModel, store: Store, nodes: Sequence[str], outputs: Sequence[str]) -> None:
         for k, found in enumerate(self._outputs(builder, store, nodes, outputs)):
@@ -176,8 +204,8 @@ class _Twins:
         squares = np.stack([s[2] / s[0] for s in sums.values()])
         return means, np.maximum(squares - means**2, 0)
 
-    def _move(self, item: Linear, seen: tuple[Floats, Floats]) -> Moved:
-        scale, shift = standard(*seen)
+    def _move(self, item: Linear, seen: tuple[Floats, Floats], level: float) -> Moved:
+        scale, shift = standard(*seen, level)
         facts = self.analysis.facts
         weight, bias = facts.weights[item.weight].numpy(), facts.weights[item.bias].numpy()
         self.replaced[item.weight] = (weight * _rows(scale, weight.ndim)).astype(weight.dtype)
@@ -195,36 +223,57 @@ class _Twins:
             self.replaced[name] = values.astype(like.dtype)
 
 
-def standard(means: Floats, variances: Floats) -> tuple[Floats, Floats]:
+def standard(means: Floats, variances: Floats, level: float) -> tuple[Floats, Floats]:
     """The scale and shift of each channel that bring it nearer to the others of its layer.
 
     Args:
         means: of each channel on each kind of inputs, `(kinds, channels)`.
         variances: the same.
+        level: what the logarithms of the spreads should be on average.
     """
-    mean, variance = means.mean(axis=0), variances.mean(axis=0) + means.var(axis=0)
-    alive = variance > 1e-8 * variance.mean()
+    mean, variance = _pooled(means, variances)
+    alive = _alive(mean, variance)
     spread = np.sqrt(np.where(alive, variance, 1.0))
-    logs = 0.5 * np.log(np.maximum(variances, 1e-8 * variance.mean() + 1e-30))
-    wanted = np.exp(shrunk(np.log(spread), logs, alive))
-    level = shrunk(mean / spread, means / spread, alive)
+    logs = np.log(spread)
+    found = np.zeros(len(mean))
+    found[alive] = shrunk(logs[alive], _logs(variances, alive), alive[alive])
+    wanted = np.exp(found - found[alive].mean() + level)
+    offset = shrunk(mean / spread, means / spread, alive)
     scale = np.where(alive, np.clip(wanted / spread, 1 / _MOST, _MOST), 1.0)
-    shift = np.where(alive, level * wanted - mean * scale, 0.0)
+    shift = np.where(alive, offset * scale * spread - mean * scale, 0.0)
     return scale, shift
 
 
-def shrunk(values: Floats, by_kind: Floats, alive: Array) -> Floats:
+def _pooled(means: Floats, variances: Floats) -> tuple[Floats, Floats]:
+    """Mean and variance over all kinds of inputs."""
+    return means.mean(axis=0), variances.mean(axis=0) + means.var(axis=0)
+
+
+def _alive(mean: Floats, variance: Floats) -> NDArray[np.bool_]:
+    """Which channels are more than a constant; all where none is."""
+    found: NDArray[np.bool_] = variance > 1e-8 * max(float((variance + mean**2).mean()), 1e-30)
+    return found if found.any() else ~found
+
+
+def _logs(variances: Floats, alive: NDArray[np.bool_]) -> Floats:
+    """Logarithms of spreads on each kind of inputs, of the channels that count."""
+    some = variances[:, alive]
+    return np.asarray(0.5 * np.log(np.maximum(some, 1e-8 * max(float(some.mean()), 1e-30))))
+
+
+def shrunk(values: Floats, by_kind: Floats, alive: Array, least: float = 0.0) -> Floats:
     """Values drawn towards their mean as far as kinds of inputs disagree about what sets them apart.
 
     Args:
         values: of each channel.
         by_kind: the same as each kind of inputs has it, `(kinds, channels)`.
         alive: channels that count.
+        least: the variance by which kinds together are wrong, at least.
     """
     centre = float(values[alive].mean())
     apart = float(values[alive].var())
     own = by_kind[:, alive] - by_kind[:, alive].mean(axis=1, keepdims=True)
-    wrong = float(own.var(axis=0, ddof=1).mean())
+    wrong = max(least, float(own.var(axis=0, ddof=1).mean()))
     trust = max(0.0, 1 - wrong / max(apart, 1e-12))
     return np.asarray(centre + trust * (values - centre))
 

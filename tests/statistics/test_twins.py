@@ -128,7 +128,7 @@ def test_what_kinds_agree_on_is_kept() -> None:
 
 def test_dead_channels_stay() -> None:
     means, variances = np.zeros((2, 5)), np.array([[1.0, 2.0, 4.0, 0.0, 1.0], [2.0, 1.0, 4.0, 0.0, 1.0]])
-    scale, shift = standard(means, variances)
+    scale, shift = standard(means, variances, 0.0)
     assert scale[3] == 1
     assert shift[3] == 0
     assert np.isfinite(scale).all()
