@@ -29,7 +29,7 @@ from graphprune.statistics import Statistics, Twin, find_linear, make_twin, open
 ONLY = "only:"  # before a kind of made-up inputs: learn from nothing else
 _JUDGED_FROM = 64  # with fewer samples all are needed for the repair
 _ASIDE = 8
-_TWIN_BATCHES = 8  # that a twin is made on
+_TWIN_SAMPLES = 256  # that a twin is made on, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +218,8 @@ def _among(feeds: Mapping[str, Any], batches: Sequence[Mapping[str, Any]]) -> bo
 def _beside_twin(inputs: Inputs, kinds: Sequence[int], wanted: Wanted, seed: int) -> Inputs:
     """The same with statistics of the model's twin, if it has one."""
     batches = inputs.statistics.batches
-    twin = make_twin(
-        inputs.model, inputs.analysis, batches[:_TWIN_BATCHES], kinds[:_TWIN_BATCHES], wanted.memory
-    )
+    most = -(-_TWIN_SAMPLES * len(inputs.calibration.batches) // inputs.calibration.samples)
+    twin = make_twin(inputs.model, inputs.analysis, batches[:most], kinds[:most], wanted.memory)
     if twin is None:
         return inputs
     statistics = Statistics(twin.model, twin.analysis, batches, budget=wanted.memory, seed=seed)

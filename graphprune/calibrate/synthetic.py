@@ -69,8 +69,10 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int, seed
     count = -(-samples // batch)
     kinds = tuple(PICTURES[number % len(PICTURES)] for number in range(count))
     feeds = tuple(_feed(model, sizes, kind, kinds[k], (seed, k)) for k in range(count))
+    if kind in ("normal", "uniform") or not any(_is_picture(a) for a in feeds[0].values()):
+        kinds = (0,) * count
     if kind != "auto":
-        return MadeUp(feeds, kinds if kind == "images" else (0,) * count, f"{kind} noise")
+        return MadeUp(feeds, kinds, f"{kind} noise")
     drawn = draw_sequences(model, feeds, bounds(model, sizes), seed)
     if drawn:
         return MadeUp(drawn, (0,) * len(drawn), "sequences that the model drew itself", True)
@@ -80,8 +82,8 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int, seed
 def _in_words(feeds: Feeds, tables: Mapping[str, int]) -> str:
     """What was made up, for reports."""
     real = [a for a in feeds.values() if a.dtype.kind == "f"]
-    said = ["pictures: textures, flat shapes, things"] if any(spatial_axes(a.shape) for a in real) else []
-    said += ["normal numbers"] if any(not spatial_axes(a.shape) for a in real) else []
+    said = ["pictures: textures, flat shapes, things"] if any(_is_picture(a) for a in real) else []
+    said += ["normal numbers"] if any(not _is_picture(a) for a in real) else []
     said += ["random token ids"] if tables else []
     return ", ".join(said) or "random numbers"
 
@@ -137,7 +139,10 @@ def _changed(array: Array, kind: str, picture: int, random: np.random.Generator)
     if kind == "uniform":
         uniform = random.random(array.shape) * 2 * np.sqrt(3) - np.sqrt(3)
         return np.asarray(uniform.astype(array.dtype))
-    axes = spatial_axes(array.shape)
-    if kind == "normal" or not axes:
+    if kind == "normal" or not _is_picture(array):
         return array
-    return pictures(array.shape, axes, random, picture).astype(array.dtype)
+    return pictures(array.shape, spatial_axes(array.shape), random, picture).astype(array.dtype)
+
+
+def _is_picture(array: Array) -> bool:
+    return array.dtype.kind == "f" and bool(spatial_axes(array.shape))

@@ -90,10 +90,10 @@ def make_twin(
     norms = [n.name for n in analysis.facts.nodes if n.op == _NORM and _inference(n.outputs)]
     if not sites and not norms:
         return None
-    firsts = [list(kinds).index(kind) for kind in sorted(set(kinds))]
-    one_each = _Walk(model, analysis, [batches[k] for k in firsts], [kinds[k] for k in firsts], budget)
     whole = _Walk(model, analysis, batches, kinds, budget)
-    return whole.twin(sites, norms, one_each.levels(sites))
+    half = max(len(batches) // 2, *(list(kinds).index(kind) + 1 for kind in kinds))
+    part = _Walk(model, analysis, batches[:half], kinds[:half], budget)
+    return whole.twin(sites, norms, part.levels(sites))
 
 
 def _inference(outputs: Sequence[str]) -> bool:
