@@ -209,3 +209,15 @@ def test_bad_inputs_on_the_command_line(cli: Any, small_path: Path, tmp_path: Pa
     assert done.code == 2
     assert "does not fit" in done.complaint
     assert not small_path.with_name("small.pruned.onnx").exists()
+
+
+def test_made_up_pictures_come_in_kinds(
+    image: Callable[..., Calibration], two: Callable[..., Calibration]
+) -> None:
+    pictures = image("noise", samples=128)
+    assert len(pictures.kinds) == len(pictures.batches) == 4
+    assert set(pictures.kinds) == {0, 1, 2}
+    assert "pictures" in pictures.source
+    for plain in (image("noise:normal", samples=128), two("noise", samples=128)):
+        assert set(plain.kinds) == {0}
+        assert not plain.lifelike

@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from graphprune.analysis import Analysis
 from graphprune.analysis.prepare import prepare_normal
+from graphprune.inputs import Wanted, prepare_inputs
 from graphprune.normalise import normalise
 from graphprune.runtime.session import open_session
 from graphprune.statistics import make_twin, open_biases
@@ -132,3 +133,21 @@ def test_dead_channels_stay() -> None:
     assert scale[3] == 1
     assert shift[3] == 0
     assert np.isfinite(scale).all()
+
+
+def test_what_is_known_to_be_wrong_is_not_believed() -> None:
+    """Kinds of pictures agree about the level of a layer more than they are right about it."""
+    values, alive = np.array([0.0, 0.2]), np.ones(2, bool)
+    both = np.stack([values, values])
+    np.testing.assert_allclose(shrunk(values, both, alive, least=0.02), [0.1, 0.1])
+    np.testing.assert_allclose(shrunk(values, both, alive, least=0.005), [0.05, 0.15])
+
+
+def test_made_up_pictures_are_learnt_from_through_a_twin() -> None:
+    model, analysis = folded()
+    made_up = prepare_inputs(model, analysis, Wanted(samples=64), 0)
+    assert made_up.twin is not None
+    assert made_up.statistics.model is made_up.twin.model
+    given = prepare_inputs(model, analysis, Wanted({"x": of_kind(0, 64)}), 0)
+    assert given.twin is None
+    assert given.statistics.model is given.model
