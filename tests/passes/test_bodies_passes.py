@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 import graphprune
-from graphprune.errors import GraphPruneError
+from graphprune.errors import UsageError
 from graphprune.passes import all_passes
 
 SCAN = """<ir_version: 8, opset_import: ["" : 17]>
@@ -45,7 +45,6 @@ def test_criteria(scan: onnx.ModelProto, criterion: str) -> None:
     how = {"normaliser": "mean", "allocation": "uniform", "compensation": "none"}
     try:
         result = graphprune.prune(scan, ratio=0.4, calib=feeds, criterion=criterion, **how)
-    except GraphPruneError as error:  # it may say that it is for other models
-        assert len(str(error)) > 20
+    except UsageError:  # it may say that it is for other models
         return
     assert result.report["equivalence"]["status"] == "equal"
