@@ -130,7 +130,7 @@ class Inputs:
             memory,
             seed,
             lambda done, total: say(f"repair {done}/{total}") if done < total else None,
-            self.calibration.synthetic and not self.calibration.lifelike,
+            self.calibration.synthetic and not self.calibration.lifelike and self.twin is None,
         )
         with single_threaded():
             found: Repair = find_pass("compensation", compensation).run(problem)

@@ -174,7 +174,7 @@ class CompensationProblem:
         budget: bytes of activations to hold in memory.
         seed: of everything random.
         say: told how much is done, of how much.
-        made_up: the inputs are neither real ones nor drawn by the model itself.
+        made_up: the inputs are not real ones, not drawn by the model itself, and not seen through a twin.
     """
 
     model: ir.Model
