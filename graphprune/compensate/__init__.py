@@ -11,7 +11,6 @@ reconstruct.py operators that feed a refitted one move as well, segment by segme
 whole.py       all weights move together on the outputs
   stretch.py   which nodes those are
   likeness.py  what is lost of a tensor
-  splicing.py  more inputs from few
 trial.py       one group by itself, to see what it costs
 """
 

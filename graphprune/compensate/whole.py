@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from graphprune.compensate.descent import Descent, Rows, descend
 from graphprune.compensate.likeness import Likeness
 from graphprune.compensate.narrow import Narrow
-from graphprune.compensate.splicing import spliced
 from graphprune.compensate.stretch import Stretch, find_stretch
 from graphprune.compensate.walk import Walk
 from graphprune.passes import CompensationProblem, Repair
@@ -31,7 +30,6 @@ WORK = 400_000_000_000  # multiply-adds of all steps forwards, elements counted 
 MEMORY = 1 << 28  # bytes of tensors that a batch makes forwards
 HELD = 1 << 30  # bytes of what all batches read and should give
 STEPS, FEWEST_STEPS = 400, 100
-COPIES = 3  # of inputs that can be spliced, beside those given
 ROWS = 1024  # of the outputs in one step
 LEAST_GAIN = 0.01  # of the loss; below it weights stay as they are
 _FEWEST_BATCHES = 4
@@ -81,9 +79,7 @@ class _Whole:
         aside = max(1, len(batches) // 8)
         if len(batches) < max(_FEWEST_BATCHES, plan.together):
             return Repair()
-        random = np.random.default_rng(self.problem.seed)
-        more = self._more(batches[:-aside], min(plan.most, plan.steps * plan.together), random)
-        rows = self._rows([*more, *batches])
+        rows = self._rows(batches)
         if not rows:
             return Repair()
         learn, judge = rows[:-aside], rows[-aside:]
@@ -91,16 +87,11 @@ class _Whole:
             if not all(descent.fits(r, self.start) for r in rows):
                 return Repair()
             together = min(plan.together, len(learn))
+            random = np.random.default_rng(self.problem.seed)
             found = descend(descent, self.start, learn, judge, plan.steps, together, random)
         if found.after >= (1 - LEAST_GAIN) * found.before:
             return Repair()
         return Repair({n: self.narrow.restored(n, a) for n, a in found.weights.items()})
-
-    def _more(self, batches: Sequence[Feeds], most: int, random: np.random.Generator) -> list[Feeds]:
-        """Inputs made of those there are, as far as the steps would otherwise see the same ones again."""
-        if not all(self._free(b) for b in batches):
-            return []
-        return spliced(batches, min(COPIES, most // len(batches)), random)
 
     def _plan(self) -> _Plan | None:
         """What work and memory allow, from what a single sample costs; None if nothing can be fitted."""
@@ -120,15 +111,12 @@ class _Whole:
         steps = min(STEPS, WORK // max(1, work * samples * together))
         return _Plan(steps, samples, together, HELD // max(1, held * samples))
 
-    def _free(self, feeds: Feeds) -> bool:
-        """Whether the samples of a batch can be put together as one likes."""
-        recording = self.problem.analysis.recording
-        return all(any(recording.dynamic(n)[:1]) for n in feeds)
-
     def _samples(self, feeds: Feeds) -> int:
         """How many samples a batch can be taken apart into."""
         sizes = {a.shape[0] if a.ndim else 0 for a in feeds.values()}
-        return max(1, sizes.pop()) if len(sizes) == 1 and self._free(feeds) else 1
+        recording = self.problem.analysis.recording
+        free = all(any(recording.dynamic(n)[:1]) for n in feeds)
+        return max(1, sizes.pop()) if len(sizes) == 1 and free else 1
 
     def _sliced(self, feeds: Feeds, samples: int) -> list[Feeds]:
         size = self._samples(feeds)

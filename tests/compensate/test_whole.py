@@ -14,7 +14,6 @@ import graphprune
 from graphprune.analysis.facts import read_graph
 from graphprune.compensate import whole
 from graphprune.compensate.likeness import Likeness
-from graphprune.compensate.splicing import spliced
 from graphprune.compensate.stretch import Stretch, find_stretch
 from graphprune.load import load
 from graphprune.normalise import normalise
@@ -137,16 +136,3 @@ def test_values_that_get_worse_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
         found = graphprune.prune(model, 0.5, recipe="auto", compensation="refit-blocks", calib={"x": calib})
         lost.append(float(np.square(run(found.model, fresh) - expected).mean()))
     assert lost[0] < 1.02 * lost[1]
-
-
-def test_spliced_sequences_are_of_two_samples() -> None:
-    ids = np.repeat(np.arange(6)[:, None], 9, axis=1)
-    feeds = {"ids": ids, "mask": ids + 10}
-    (made,) = spliced([feeds], 1, np.random.default_rng(0))
-    np.testing.assert_array_equal(made["mask"], made["ids"] + 10)
-    np.testing.assert_array_equal(made["ids"][:, 0], np.arange(6))
-    assert (np.count_nonzero(np.diff(made["ids"], axis=1), axis=1) == 1).all()
-
-
-def test_what_is_no_sequence_is_not_spliced() -> None:
-    assert spliced([{"x": np.zeros((4, 8), np.float32)}], 1, np.random.default_rng(0)) == []
