@@ -205,6 +205,8 @@ class _Flow:
                 return Level.ZERO
             fill = self._number(node, 2, node.attributes.get("value", 0.0))
             return Level.ZERO if fill == 0 else Level.FINITE
+        if node.op == "Expand" and self._number(node, 0, None) == 0:
+            return Level.ZERO
         return Level.FINITE
 
     def _number(self, node: NodeFacts, index: int, default: float | None) -> float | None:

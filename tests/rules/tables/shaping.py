@@ -154,6 +154,21 @@ CASES = (
         "A[1]",
         what="one slot becomes many",
     ),
+    *(
+        Case(
+            "Expand",
+            flat(
+                "s = Shape(h) e = Expand(v, s) c = Add(h, e) r = ReduceL2(c, axes) z = Mul(h, r)",
+                f"float v = {{{value}}}, int64[1] axes = {{1}}",
+            ),
+            **expected,  # type: ignore[arg-type]
+            what=f"a state of {value}",
+        )
+        for value, expected in (
+            ("0", {"cut": "A[1]"}),
+            ("0.5", {"approximate": {"A[1]": "do not hold zero"}}),
+        )
+    ),
     Case(
         "ConstantOfShape",
         flat("c = ConstantOfShape <value = float[1] {0.5}> (s) z = Add(h, c)", "int64[1] s = {8}"),
