@@ -215,6 +215,21 @@ def test_layers_are_weighed_against_widths(recipe: str, links: Inputs) -> None:
     assert decision.after.macs <= 0.75 * decision.before.macs
 
 
+def test_a_layer_that_need_not_have_gone_comes_back() -> None:
+    """The least of all goes first, but saves little; once a large one has gone too, it was not needed."""
+    text = CHAIN.replace("float[8, 12] A2, float[12, 8] C2", "float[8, 4] A2, float[4, 8] C2")
+    text = text.replace("float[8, 12] A3, float[12, 8] C3", "float[8, 24] A3, float[24, 8] C3")
+    draw = np.random.default_rng(3)
+    shapes = {"C1": (0.9, 12), "C2": (0.001, 4), "C3": (0.05, 24), "C4": (0.9, 12)}
+    model = build(
+        text, **{k: (s * draw.normal(size=(n, 8))).astype(np.float32) for k, (s, n) in shapes.items()}
+    )
+    inputs = prepared(model)
+    for target, gone in ((0.95, [1]), (0.6, [2]), (0.53, [1, 2])):
+        options = Options(ratio=None, targets=parse_targets([f"macs={target}"]), recipe="shortgpt")
+        assert removed(inputs, options) == [keys(inputs)[k] for k in gone]
+
+
 def test_scores_that_count_different_things_are_not_compared(links: Inputs) -> None:
     options = Options(
         ratio=None, targets=parse_targets(["macs=0.6"]), recipe="depgraph", structures=("neurons", LAYERS)
