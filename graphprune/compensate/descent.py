@@ -162,6 +162,7 @@ def descend(
     steps: int,
     together: int,
     random: np.random.Generator,
+    rate: float = RATE,
 ) -> Fitted:
     """Adam on what is lost with a rate that falls to zero; the best weights on rows kept aside win.
 
@@ -176,9 +177,10 @@ def descend(
         steps: how many.
         together: batches of one step.
         random: chooses the batches.
+        rate: of the first steps, a share of the root mean square of each weight.
     """
     now = {n: np.array(a, np.float32) for n, a in weights.items()}
-    rates = _rates(now)
+    rates = _rates(now, rate)
     first: dict[str, Array] = {n: np.zeros_like(a) for n, a in now.items()}
     second: dict[str, Array] = {n: np.zeros_like(a) for n, a in now.items()}
     start, allowed = descent.loss(judge, now)
@@ -206,9 +208,9 @@ def descend(
     return Fitted(found, start, best)
 
 
-def _rates(weights: Weights) -> dict[str, float]:
+def _rates(weights: Weights, rate: float) -> dict[str, float]:
     """Steps in proportion to the size of each weight; biases move like the weights beside them."""
     sizes = {n: float(np.sqrt(np.mean(np.square(a)))) for n, a in weights.items()}
     matrices = [sizes[n] for n, a in weights.items() if a.ndim > 1] or list(sizes.values())
     common = float(np.mean(matrices))
-    return {n: RATE * (sizes[n] if a.ndim > 1 else max(sizes[n], common)) for n, a in weights.items()}
+    return {n: rate * (sizes[n] if a.ndim > 1 else max(sizes[n], common)) for n, a in weights.items()}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.compensate.descent import Descent, Rows, descend
+from graphprune.compensate.descent import RATE, Descent, Rows, descend
 from graphprune.compensate.likeness import Likeness
 from graphprune.compensate.narrow import Narrow
 from graphprune.compensate.stretch import Stretch, find_stretch
@@ -31,6 +31,7 @@ MEMORY = 1 << 28  # bytes of tensors that a batch makes forwards
 HELD = 1 << 30  # bytes of what all batches read and should give
 STEPS, FEWEST_STEPS = 400, 100
 ROWS = 1024  # of the outputs in one step
+RATES = (RATE, RATE / 4)  # tried in turn: a narrow network near its best is led away by large steps
 LEAST_GAIN = 0.01  # of the loss; below it weights stay as they are
 _FEWEST_BATCHES = 4
 
@@ -87,11 +88,12 @@ class _Whole:
             if not all(descent.fits(r, self.start) for r in rows):
                 return Repair()
             together = min(plan.together, len(learn))
-            random = np.random.default_rng(self.problem.seed)
-            found = descend(descent, self.start, learn, judge, plan.steps, together, random)
-        if found.after >= (1 - LEAST_GAIN) * found.before:
-            return Repair()
-        return Repair({n: self.narrow.restored(n, a) for n, a in found.weights.items()})
+            for rate in RATES:
+                random = np.random.default_rng(self.problem.seed)
+                found = descend(descent, self.start, learn, judge, plan.steps, together, random, rate)
+                if found.after < (1 - LEAST_GAIN) * found.before:
+                    return Repair({n: self.narrow.restored(n, a) for n, a in found.weights.items()})
+        return Repair()
 
     def _plan(self) -> _Plan | None:
         """What work and memory allow, from what a single sample costs; None if nothing can be fitted."""

@@ -114,6 +114,17 @@ def test_outputs_are_nearer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert nearer < 0.9 * lost(model, calib, fresh)
 
 
+def test_smaller_steps_are_tried_where_large_ones_lead_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(*SCORES)
+    draw = np.random.default_rng(1)
+    calib, fresh = (draw.standard_normal((n, 8)).astype(np.float32) for n in (512, 256))
+    far, found = 5.0, []
+    for rates in ((far, whole.RATES[0]), (far,)):
+        monkeypatch.setattr(whole, "RATES", rates)
+        found.append(lost(model, calib, fresh))
+    assert found[0] < 0.9 * found[1]
+
+
 def test_equal_seeds_give_equal_bytes() -> None:
     model = model_of(*SCORES)
     calib = np.random.default_rng(1).standard_normal((256, 8)).astype(np.float32)
