@@ -46,7 +46,7 @@ def operators_as_data(names: Iterable[str] = ()) -> list[dict[str, Any]]:
 
 def _all() -> list[dict[str, Any]]:
     rows = [
-        _row(op, domain, "rule", axes=how(rule), removed=zero_of(rule))
+        _row(op, domain, "rule", axes=how(rule).replace("`", ""), removed=zero_of(rule))
         for domain, families in BY_DOMAIN.items()
         for family in families
         for op, rule in family.RULES.items()
