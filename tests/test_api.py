@@ -41,6 +41,7 @@ def test_public_names() -> None:
         "bench",
         "evaluate",
         "prune",
+        "rotate",
         "verify",
     ]
     for name in graphprune.__all__:
