@@ -118,7 +118,8 @@ class Descent:
         """Of the sum of what is lost of each target."""
         values = self.run(row, weights)
         seeds = {n: self._likeness[n].slope(values[n], t) for n, t in row.targets.items()}
-        return backward(self._nodes, values, seeds, tuple(weights))
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever descends stops there
+            return backward(self._nodes, values, seeds, tuple(weights))
 
     def multiply_adds(self, row: Rows, weights: Weights) -> int:
         """Of one batch, forwards."""
@@ -182,7 +183,7 @@ def descend(
     now = {n: np.array(a, np.float32) for n, a in weights.items()}
     rates = _rates(now, rate)
     first: dict[str, Array] = {n: np.zeros_like(a) for n, a in now.items()}
-    second: dict[str, Array] = {n: np.zeros_like(a) for n, a in now.items()}
+    second: dict[str, Array] = {n: np.zeros(a.shape) for n, a in now.items()}
     start, allowed = descent.loss(judge, now)
     best = start
     found = dict(now)
@@ -191,12 +192,13 @@ def descend(
         if len(order) < together:
             order = [*order, *random.permutation(len(learn)).tolist()]
         chosen, order = order[:together], order[together:]
-        slopes = [descent.gradient(learn[k], now) for k in chosen]
+        slopes = _summed([descent.gradient(learn[k], now) for k in chosen])
+        if not all(np.isfinite(s).all() for s in slopes.values()):
+            break  # steeper than numbers can say: what was found before stays
         falling = 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
-        for name in now:
-            slope = sum((s[name] for s in slopes[1:]), slopes[0][name])
+        for name, slope in slopes.items():
             first[name] = _FIRST * first[name] + (1 - _FIRST) * slope
-            second[name] = _SECOND * second[name] + (1 - _SECOND) * slope * slope
+            second[name] = _SECOND * second[name] + (1 - _SECOND) * np.square(slope, dtype=np.float64)
             mean = first[name] / (1 - _FIRST**step)
             root = np.sqrt(second[name] / (1 - _SECOND**step))
             move = mean / (root + 1e-12 + 1e-6 * float(root.max(initial=0.0)))
@@ -206,6 +208,12 @@ def descend(
             if loss < best and squares <= allowed:
                 best, found = loss, {n: a.copy() for n, a in now.items()}
     return Fitted(found, start, best)
+
+
+def _summed(slopes: Sequence[Weights]) -> dict[str, Array]:
+    """The slopes of several batches, added up."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return {n: sum((s[n] for s in slopes[1:]), a) for n, a in slopes[0].items()}
 
 
 def _rates(weights: Weights, rate: float) -> dict[str, float]:

@@ -1,0 +1,46 @@
+"""Descent where numbers run out: what was found before stays, and nobody is warned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from graphprune.compensate.descent import Descent, Rows, descend
+
+Weights = Mapping[str, NDArray[Any]]
+
+
+class Valley:
+    """Squared distance of one weight from one; from some step on its slope is another one."""
+
+    def __init__(self, later: float, after: int) -> None:
+        self.later, self.after, self.asked = later, after, 0
+
+    def loss(self, rows: Sequence[Rows], weights: Weights) -> tuple[float, float]:
+        return float(np.square(weights["w"] - 1).sum()), 0.0
+
+    def gradient(self, row: Rows, weights: Weights) -> dict[str, NDArray[Any]]:
+        self.asked += 1
+        slope = np.asarray(2 * (weights["w"] - 1), np.float32)
+        return {"w": slope if self.asked <= self.after else np.full_like(slope, self.later)}
+
+
+@pytest.mark.parametrize("later", [np.inf, np.nan])
+def test_slopes_that_are_no_numbers_end_it(later: float) -> None:
+    valley, start = Valley(later, 30), {"w": np.full((2, 2), 0.5, np.float32)}
+    rows = [Rows({}, {})]
+    found = descend(cast(Descent, valley), start, rows, rows, 60, 1, np.random.default_rng(0))
+    assert valley.asked == 31
+    assert np.isfinite(found.weights["w"]).all()
+    assert found.after < found.before
+
+
+def test_steep_slopes_are_steps_like_others() -> None:
+    valley, start = Valley(-3e38, 0), {"w": np.full((2, 2), 0.5, np.float32)}
+    rows = [Rows({}, {})]
+    found = descend(cast(Descent, valley), start, rows, rows, 12, 1, np.random.default_rng(0))
+    assert found.after < found.before
