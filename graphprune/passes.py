@@ -193,7 +193,8 @@ class Repaired:
 
     Attributes:
         node: its name.
-        columns, kept: input columns before and after.
+        columns, kept: input columns before and after, of one group of a convolution that has several: the
+            one that keeps most.
         rows: rows it was fitted on.
         before, after: share of the variance of its output that is lost, without and with the repair.
         damping: that was chosen; infinity if its weight was left alone.

@@ -247,9 +247,10 @@ class _Repairer:
             return
         fitted, shift = np.zeros(weight.shape), np.zeros(weight.shape[:2])
         loss = np.zeros(3)
+        widest = int(columns.sum(axis=-1).max())  # each group of a convolution is fitted by itself
         if not state and not self._comparable(item):
             self.result.operators.append(
-                Repaired(item.node, int(columns.size), int(columns.sum()), 0, 0.0, 0.0, float("inf"), _ROUTED)
+                Repaired(item.node, columns.shape[-1], widest, 0, 0.0, 0.0, float("inf"), _ROUTED)
             )
             return
         moments = self._moments(item, weight, columns, rows)
@@ -291,8 +292,8 @@ class _Repairer:
         self.result.operators.append(
             Repaired(
                 item.node,
-                int(columns.size),
-                0 if gone else int(columns.sum()),
+                columns.shape[-1],
+                0 if gone else widest,
                 count,
                 loss[1] / scale,
                 loss[2] / scale,

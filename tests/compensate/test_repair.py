@@ -110,6 +110,15 @@ def test_constants_move_into_the_bias() -> None:
     assert [n.op_type for n in result.model.graph.node][-1] == "Add"
 
 
+def test_groups_of_a_convolution_want_rows_of_their_own() -> None:
+    """Each group is fitted by itself, so that is what rows are counted against."""
+    text = CONV.replace("y = Conv<pads", "y = Conv<group=2, pads").replace("[n, 5, 8", "[n, 4, 8")
+    model = model_of(text, {"a": doubled((8, 3, 3, 3), 0), "b": DRAW.normal(size=(4, 4, 3, 3))})
+    result = graphprune.prune(model, 0.5, calib={"x": DRAW.normal(size=(64, 3, 8, 8)).astype(np.float32)})
+    (repaired,) = (o for o in result.report["method"]["repaired"] if o["columns"])
+    assert (repaired["columns"], repaired["kept"]) == (4 * 9, 2 * 9)
+
+
 @pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
 def test_recurrent_layers(op: str) -> None:
     """The repair of recurrent weights brings the model nearer to the original."""
@@ -140,13 +149,22 @@ def test_same_seed_same_bytes(bundled: Callable[[str], Path], tmp_path: Path) ->
     assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.onnx").read_bytes()
 
 
-@pytest.mark.parametrize(("name", "floor"), [("bilstm", 0.03), ("vit", 0.04)])
+@pytest.mark.parametrize(
+    ("name", "floor", "options"),
+    [
+        ("bilstm", 0.03, {"recipe": "auto", "compensation": "refit"}),
+        ("vit", 0.04, {"recipe": "auto", "compensation": "refit"}),
+        pytest.param("bilstm", 0.03, {}, marks=pytest.mark.slow),
+        pytest.param("vit", 0.01, {}, marks=pytest.mark.slow),
+        pytest.param("resnet_se", 0.01, {}, marks=pytest.mark.slow),
+    ],
+)
 def test_accuracy_at_half_the_multiply_adds(
-    name: str, floor: float, bundled: Callable[[str], Path], tmp_path: Path
+    name: str, floor: float, options: dict[str, str], bundled: Callable[[str], Path], tmp_path: Path
 ) -> None:
     module = script("evaluate")
     path, out = bundled(name), tmp_path / "out.onnx"
-    result = graphprune.prune(path, target="macs=0.5", calib=module.calibration(path), output=out)
+    result = graphprune.prune(path, target="macs=0.5", calib=module.calibration(path), output=out, **options)
     assert result.report["after"]["macs"] <= 0.5 * result.report["before"]["macs"]
     assert result.report["equivalence"]["status"] == "equal"
     assert module.evaluate(out)["value"] >= module.evaluate(path)["value"] - floor
