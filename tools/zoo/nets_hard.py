@@ -286,11 +286,13 @@ class Residuals(nn.Module):
         super().__init__()
         self.stem, self.shares = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 6, 1)
         self.centres, self.classes = nn.Parameter(torch.randn(6, 16)), nn.Parameter(torch.randn(5, 10))
-        self.hidden, self.pair = nn.Linear(96, 24), nn.Bilinear(24, 16, 10)
+        self.hidden, self.code, self.gate = nn.Linear(96, 24), nn.Linear(24, 10), nn.Linear(16, 10)
 
     def forward(self, image: Tensor) -> Tensor:
         x = F.relu(self.stem(image))
         share = self.shares(x).flatten(2).softmax(1)
         found = torch.einsum("bkn,bcn->bkc", share, x.flatten(2)) - share.sum(-1)[..., None] * self.centres
-        code = self.pair(F.relu(self.hidden(F.normalize(found, dim=2).flatten(1))), x.mean((2, 3)))
+        code = self.code(F.relu(self.hidden(F.normalize(found, dim=2).flatten(1)))) * self.gate(
+            x.mean((2, 3))
+        )
         return F.linear(F.normalize(code), F.normalize(self.classes))
