@@ -183,8 +183,11 @@ def _useful(record: Record) -> bool:
 
 def _complaints(rivals: Mapping[str, Record]) -> str:
     count = Counter((key.split("/")[0], record["why"]) for key, record in rivals.items() if record.get("why"))
+    silent = sum(record["status"] != "works" and not record.get("why") for record in rivals.values())
     lines = ["| tool | what goes wrong | times |", "|---|---|---:|"]
     lines += [f"| {rival} | {_cell(why)} | {n} |" for (rival, why), n in count.most_common(12)]
+    if silent:
+        lines.append(f"| both | not noted, in records of an earlier day | {silent} |")
     return "\n".join(lines) + "\n"
 
 
