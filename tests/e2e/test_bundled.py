@@ -86,11 +86,17 @@ def test_target_is_met_within_one_step(name: str, allocation: str, target: str) 
     assert any(shares[k] >= limit - 2.5 * step for k, limit in parts.items())
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_plan_repeats_byte_by_byte(name: str, tmp_path: Path, cli: Any) -> None:
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        *((name, ("--recipe", "auto", "--compensation", "refit")) for name in NAMES),
+        *(pytest.param(name, (), marks=pytest.mark.slow) for name in NAMES),
+    ],
+)
+def test_plan_repeats_byte_by_byte(name: str, how: tuple[str, ...], tmp_path: Path, cli: Any) -> None:
     model, plan = MODELS / INDEX[name]["file"], tmp_path / "plan.json"
     first, second = tmp_path / "first.onnx", tmp_path / "second.onnx"
-    assert cli(model, "--ratio", 0.4, "-o", first, "--plan", plan, "--no-benchmark", "-q").code == 0
+    assert cli(model, "--ratio", 0.4, *how, "-o", first, "--plan", plan, "--no-benchmark", "-q").code == 0
     assert cli("apply", plan, model, "-o", second, "--no-benchmark", "-q").code == 0
     assert first.read_bytes() == second.read_bytes()
 
