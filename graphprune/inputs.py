@@ -24,7 +24,7 @@ from graphprune.passes import CompensationProblem, Repair, find_pass
 from graphprune.rules.effects import Alternatives, Lookup
 from graphprune.runtime.dimensions import Sizes
 from graphprune.runtime.record import record
-from graphprune.statistics import Statistics, Twin, find_linear, make_twin, open_biases
+from graphprune.statistics import Statistics, Twin, find_linear, make_twin, open_biases, unit_columns
 
 ONLY = "only:"  # before a kind of made-up inputs: learn from nothing else
 _JUDGED_FROM = 64  # with fewer samples all are needed for the repair
@@ -137,6 +137,23 @@ class Inputs:
         if self.twin is not None:
             found.weights = self.twin.restored(found.weights)
         return found
+
+    def unreached(self, keeps: Keeps) -> list[str]:
+        """What is cut although no input came there, in words: it can be neither measured nor repaired."""
+        cut = [g for g in self.statistics.analysis.groups if g.atom in keeps]
+        linear = self.statistics.linear
+        blind = [
+            g.key
+            for g in cut
+            if (readers := [i for i in linear if unit_columns(i, self.statistics.analysis, g) is not None])
+            and not any(map(self.statistics.reached, readers))
+        ]
+        if not blind:
+            return []
+        return [
+            f"{len(blind)} of the dimensions that were cut lie where no calibration input came (the first is "
+            f'"{blind[0]}"): they were chosen by their weights and not repaired; give inputs of that kind too'
+        ]
 
     def warnings(self, repair: Repair) -> list[str]:
         """What the user should know about the inputs."""

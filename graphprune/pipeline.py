@@ -326,14 +326,21 @@ def on_bench(what: Any, options: Options, settings: Settings, use: Callable[[Wor
     parts = choose_parts(options, _obstacle(analysis, settings))
     try:
         return use(Workbench(source, normal, analysis, options, parts, settings, clock))
-    except _UNFORESEEN as error:
-        # Nobody asked for activations: a model of a form that following them did not expect is still pruned.
-        plain = choose_parts(
-            options, f"following the activations failed ({error!r}), which should be reported"
-        )
+    except (ModelError, *_UNFORESEEN) as error:
+        # Nobody asked for activations: a model that does not run on what was made up for it, or of a form
+        # that following them did not expect, is still pruned.
+        if isinstance(error, ModelError) and settings.wanted.calibration is not None:
+            raise
+        plain = choose_parts(options, _why_plain(error))
         if parts == plain or not parts.needs_inputs or plain.needs_inputs:
             raise
         return use(Workbench(source, normal, analysis, options, plain, settings, clock))
+
+
+def _why_plain(error: Exception) -> str:
+    if isinstance(error, ModelError):
+        return f"{error} (inputs were made up: give real ones with --calib)"
+    return f"following the activations failed ({error!r}), which should be reported"
 
 
 def _obstacle(analysis: Analysis, settings: Settings) -> str:
@@ -397,6 +404,7 @@ def _repair(run: Run, compensation: str, seed: int, clock: _Clock) -> None:
     inputs = run.inputs
     if inputs is None or not run.decision.keeps or compensation == "none":
         return
+    run.warnings += inputs.unreached(run.decision.keeps)
     if chosen := chosen_by_data(run.analysis, run.decision.keeps):
         run.warnings.append(
             f"nothing was repaired: {chosen} are chosen by the data, so other rows reach the operators behind"

@@ -49,6 +49,7 @@ class Statistics:
         self.linear = find_linear(analysis, within=True)
         self._rows, self._budget, self._seed = rows, budget, seed
         self._found: dict[tuple[str, str], list[Moments]] = {}
+        self._unreached: set[tuple[str, str]] = set()
 
     def collect(self, items: Sequence[Linear]) -> None:
         """Collect the moments of these operators, in as many passes as memory asks for.
@@ -84,6 +85,10 @@ class Statistics:
         """Moments of the rows an operator reads, one for each block."""
         self.collect([item])
         return self._found[item.node, item.weight]
+
+    def reached(self, item: Linear) -> bool:
+        """Whether inputs came as far as an operator that was looked at: an If may leave a branch out."""
+        return (item.node, item.weight) not in self._unreached
 
     def forget(self) -> None:
         """Free the moments."""
@@ -132,6 +137,7 @@ class Statistics:
         for item in items:
             for moments in self._found[item.node, item.weight]:
                 if not moments.count:
+                    self._unreached.add((item.node, item.weight))
                     unseen(moments, item.layout.matrix(np.empty(item.shape, np.int8)).shape[2])
 
     def _add(self, uses: Sequence[tuple[Linear, Linear]], found: Feeds, number: int, batches: int) -> None:

@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 
 import graphprune
+from graphprune.errors import ModelError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,3 +52,53 @@ def test_what_cannot_be_followed_is_cut_by_weights(monkeypatch: pytest.MonkeyPat
     assert any("some tensor" in w for w in report["warnings"])
     with pytest.raises(KeyError):
         graphprune.prune(model, 0.5, recipe="auto", calib="noise", calib_samples=8)
+
+
+def test_made_up_inputs_that_do_not_run_are_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lengths that follow from the data, say, may not fit what was made up; inputs that were given must."""
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise ModelError("the model did not run: 5 by 7")
+
+    monkeypatch.setattr("graphprune.pipeline.prepare_inputs", refused)
+    model = HANDMADE["residual_add"]()
+    report = graphprune.prune(model, 0.5).report
+    assert report["equivalence"]["status"] == "equal"
+    assert report["method"]["recipe"] == "plain"
+    assert any("5 by 7" in w and "--calib" in w for w in report["warnings"])
+    with pytest.raises(ModelError, match="5 by 7"):
+        graphprune.prune(model, 0.5, calib="noise", calib_samples=8)
+
+
+BRANCHES = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[n, 6] x, bool wide) => (float[n, 4] y) {
+ h = MatMul(x, a)
+ r = Relu(h)
+ z = MatMul(r, b)
+ y = If (wide) <
+  then_branch = one () => (float[n, 4] p) { e = MatMul(z, c)  f = Relu(e)  p = MatMul(f, d) },
+  else_branch = two () => (float[n, 4] q) { k = MatMul(z, s)  l = Relu(k)  q = MatMul(l, t) }
+ > }"""
+
+
+def test_branches_that_no_input_took_are_cut_last() -> None:
+    """What they lose cannot be seen, so it is not taken for nothing."""
+    model = onnx.parser.parse_model(BRANCHES)
+    draw = np.random.default_rng(0)
+    shapes = {"a": (6, 24), "b": (24, 8), "c": (8, 24), "d": (24, 4), "s": (8, 24), "t": (24, 4)}
+    for name, shape in shapes.items():
+        values = draw.normal(size=shape).astype(np.float32) / np.float32(np.sqrt(shape[0]))
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    feeds = [{"x": draw.normal(size=(16, 6)).astype(np.float32), "wide": np.array(True)} for _ in range(12)]
+
+    def kept(target: str) -> tuple[dict[str, int], list[str]]:
+        report = graphprune.prune(model, target=target, calib=feeds).report
+        return {g["key"]: g["after"] for g in report["groups"]}, report["warnings"]
+
+    widths, warnings = kept("params=0.8")
+    assert "s[1]" not in widths
+    assert widths
+    assert not any("no calibration input came" in w for w in warnings)
+    widths, warnings = kept("params=0.15")
+    assert widths["s[1]"] < 24
+    assert any("no calibration input came" in w and "s[1]" in w for w in warnings)

@@ -63,6 +63,9 @@ def _measured(problem: ScoringProblem, group: Group, mine: Floats, trials: Trial
     lowest = np.sort(mine, axis=-1).reshape(-1, group.size).sum(axis=0)
     trace = np.concatenate([[0.0], np.cumsum(lowest)])
     readers = [i for i in statistics.linear if unit_columns(i, problem.analysis, group) is not None]
+    statistics.collect(readers)
+    if readers and not any(map(statistics.reached, readers)):
+        return _unknown(mine)
     points = [(0.0, 0.0)]
     for level in LEVELS:
         gone = min(group.size - 1, max(1, round(group.size * level)))
@@ -70,6 +73,11 @@ def _measured(problem: ScoringProblem, group: Group, mine: Floats, trials: Trial
         loss = trials.loss(one_shot(statistics, {group.atom: kept}, readers))
         points.append((float(trace[gone]), max(points[-1][1], loss)))
     return _stretched(mine, trace, points)
+
+
+def _unknown(mine: Floats) -> Floats:
+    """Where no input came no loss can be measured: each slot may be worth all, so it goes last."""
+    return np.asarray(1 + mine / max(float(np.abs(mine).max(initial=0)), 1e-300))
 
 
 def _samples(problem: ScoringProblem) -> int:
