@@ -32,6 +32,11 @@ class Rows:
     feeds: Mapping[str, Array]
     targets: Mapping[str, Array]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all of it."""
+        return sum(a.nbytes for a in (*self.feeds.values(), *self.targets.values()))
+
 
 @dataclass(frozen=True, slots=True)
 class Fitted:

@@ -31,6 +31,8 @@ Array = NDArray[Any]
 MULTIPLY_ADDS = 4e11  # of all steps forwards, about a minute on one core
 STEPS, FEWEST_STEPS = 200, 40
 ROWS = 1024  # of the target in one step, at least
+HELD = 1 << 30  # bytes of what a segment reads and should give; of more, evenly spread batches
+_FEWEST_BATCHES = 8
 LEAST_GAIN = 0.01  # of the loss; below it weights stay as they are
 _LEAST_BATCHES = 4
 
@@ -99,8 +101,12 @@ class _Reconstruction:
         extra = [beside] if beside else []
         self.before.advance([segment.result, *extra], {})
         self.after.advance([*segment.inputs, *extra], learnt)
-        rows = []
-        for k in range(len(self.problem.batches)):
+        rows: list[Rows] = []
+        count = len(self.problem.batches)
+        every = 1  # how many batches share one that is looked at
+        for k in range(count):
+            if k % every:
+                continue
             target = self._cut(segment.result, k)
             if beside:
                 lost = self._cut(beside, k), self.after.get(beside, k)
@@ -108,6 +114,8 @@ class _Reconstruction:
                     return []
                 target = target + (lost[0] - lost[1])
             rows.append(Rows({n: self.after.get(n, k) for n in segment.inputs}, {segment.result: target}))
+            if not k:
+                every = max(1, min(count * rows[0].nbytes // HELD + 1, count // _FEWEST_BATCHES))
         return rows
 
     def _cut(self, name: str, batch: int) -> Array:

@@ -109,7 +109,7 @@ class _Whole:
         wanted = max(1, min(ROWS // height, largest))
         samples = max(1, min(wanted, MEMORY // max(1, size)))
         together = -(-wanted // samples)
-        held = sum(a.nbytes for a in (*rows[0].feeds.values(), *rows[0].targets.values()))
+        held = rows[0].nbytes
         steps = min(STEPS, WORK // max(1, work * samples * together))
         return _Plan(steps, samples, together, HELD // max(1, held * samples))
 

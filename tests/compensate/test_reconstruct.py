@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,6 +13,7 @@ import pytest
 
 import graphprune
 from graphprune.analysis.facts import read_graph
+from graphprune.compensate import reconstruct
 from graphprune.compensate.segments import Segment, find_segments
 from graphprune.load import load
 from graphprune.normalise import normalise
@@ -132,3 +134,22 @@ def test_too_few_inputs_are_left_to_the_refit() -> None:
     weights = [{i.name: onnx.numpy_helper.to_array(i) for i in m.graph.initializer} for m in made]
     for name, array in weights[0].items():
         np.testing.assert_array_equal(weights[1][name], array)
+
+
+def test_what_does_not_fit_in_memory_is_seen_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many large batches some are taken, evenly spread, and the fit is still one."""
+    seen: list[int] = []
+    real = reconstruct.descend
+
+    def watched(descent: Any, start: Any, learn: Any, judge: Any, *rest: Any) -> Any:
+        seen.append(len(learn) + len(judge))
+        return real(descent, start, learn, judge, *rest)
+
+    monkeypatch.setattr(reconstruct, "descend", watched)
+    monkeypatch.setattr(reconstruct, "HELD", 1)
+    draw = np.random.default_rng(3)
+    batches = [{"x": draw.standard_normal((8, 12)).astype(np.float32)} for _ in range(70)]
+    result = graphprune.prune(model_of(*MLP), 0.5, recipe="auto", calib=batches)
+    assert result.report["equivalence"]["status"] == "equal"
+    assert seen
+    assert max(seen) <= 10
