@@ -95,8 +95,8 @@ class _Repairer:
         self.nodes = {n.name: n for n in self.facts.nodes}
         self.linear = find_linear(analysis, within=True)
         self.builder = StageModel(model, self.facts)
-        # A third each, and one for what is at work.
-        self.original, self.pruned = Store(how.budget // 3), Store(how.budget // 3)
+        # A quarter each, and half for what is at work.
+        self.original, self.pruned = Store(how.budget // 4), Store(how.budget // 3)
         self.changed: set[str] = set()
         self.result = Repair()
         self.masked = {w.name for w in analysis.weights.values() if w.made is None and is_masked(w, keeps)}

@@ -137,7 +137,7 @@ class _Whole:
     def _rows(self, batches: Sequence[Feeds]) -> list[Rows]:
         """What the stretch reads, and what it should give; nothing where it cannot give that."""
         problem, ends = self.problem, self.stretch.ends
-        share = problem.budget // 3
+        share = problem.budget // 4
         before = Walk(problem.model, problem.analysis.facts, batches, share)
         after = self.narrow.walk(batches, share)
         with contextlib.closing(before), contextlib.closing(after):
