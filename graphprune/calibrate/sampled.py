@@ -25,6 +25,7 @@ Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
 WORK = 2e12  # multiply-adds of all drawing, at most
+REPLACED = 0.3  # of the tokens, where a model speaks along
 _ENOUGH = 4  # batches, else shorter sequences are drawn
 _FIRST = 8  # positions on which the average is taken
 _SHORTEST = 16  # positions
@@ -74,6 +75,46 @@ def draw_sequences(
             return tuple(_drawn(session, speaker, feeds, random) for feeds in shorter)
     except ModelError:  # it does not run on every length, say
         return ()
+
+
+def respoken(
+    model: ir.Model, batches: Sequence[Feeds], bounds: Mapping[str, int], seed: int | tuple[int, ...]
+) -> tuple[Feeds, ...]:
+    """Feeds with some of their tokens replaced by what the model says after those before.
+
+    What comes out is text of the kind that was given, but text that nobody has written: more to learn from,
+    at the cost of running the model once.
+
+    Args:
+        model: any model.
+        batches: valid feeds.
+        bounds: how many rows the tables have that inputs index.
+        seed: equal seeds give equal tokens.
+
+    Returns:
+        As many batches as were given; none if the model does not speak.
+    """
+    if not _may_speak(model, batches[0]):
+        return ()
+    random = np.random.default_rng(seed)
+    try:
+        with open_session(model) as session:
+            speaker = find_speaker(session, batches[0], bounds)
+            if speaker is None:
+                return ()
+            return tuple(_replaced(session, speaker, feeds, random) for feeds in batches)
+    except ModelError:
+        return ()
+
+
+def _replaced(session: Session, speaker: Speaker, feeds: Feeds, random: np.random.Generator) -> Feeds:
+    tokens = feeds[speaker.tokens]
+    found = session.run(feeds, [speaker.scores])[speaker.scores].astype(np.float64)
+    said = _as_scores(found)[:, :-1, : speaker.bound]
+    drawn = (said + random.gumbel(size=said.shape)).argmax(axis=-1).astype(tokens.dtype)
+    chosen = random.random(drawn.shape) < REPLACED
+    after = np.where(chosen, drawn, tokens[:, 1:])
+    return {**feeds, speaker.tokens: np.concatenate([tokens[:, :1], after], axis=1)}
 
 
 def _may_speak(model: ir.Model, feeds: Feeds) -> bool:

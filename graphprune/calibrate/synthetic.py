@@ -28,7 +28,7 @@ from graphprune.runtime.sizes import Role, roles
 KINDS = ("auto", "normal", "uniform", "images")
 SAMPLES = 384
 BATCH = 32
-_LENGTHS = (64, 32, 16)  # tokens of a sequence, where that is free
+_LENGTHS = (128, 64, 32, 16)  # tokens of a sequence, where that is free
 _NUMBERS = 1 << 23  # of all inputs in one batch, at most
 
 Array = NDArray[Any]
@@ -52,7 +52,7 @@ class MadeUp:
     lifelike: bool = False
 
 
-def make_up(model: ir.Model, recording: Recording, kind: str, samples: int, seed: int) -> MadeUp:
+def make_up(model: ir.Model, recording: Recording, kind: str, samples: int | None, seed: int) -> MadeUp:
     """Feeds for a model, at least `samples` in all.
 
     Whole numbers stay inside the tables they index and masks stay masks, as in `random_feeds`.
@@ -62,10 +62,13 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int, seed
         recording: of its tensors.
         kind: "normal", "uniform", "images", or "auto": what the model draws itself, else images where an
             input looks like one, else normal.
-        samples: how many.
+        samples: how many; None for 384, or half as many where each is a long sequence.
         seed: equal seeds give equal inputs.
     """
     sizes, batch = likely_sizes(model, recording)
+    if samples is None:
+        tokens = [sizes.get(k, 0) for k, role in roles(model).items() if role is Role.TOKENS]
+        samples = SAMPLES // 2 if max(tokens, default=0) >= _LENGTHS[0] else SAMPLES
     count = -(-samples // batch)
     kinds = tuple(PICTURES[number % len(PICTURES)] for number in range(count))
     feeds = tuple(_feed(model, sizes, kind, kinds[k], (seed, k)) for k in range(count))
