@@ -63,7 +63,7 @@ def draw_sequences(
     Returns:
         As many batches as the work allows; none if the model does not speak.
     """
-    if not _may_speak(model, batches[0]):
+    if not may_speak(model) or not _fit(batches[0]):
         return ()
     random = np.random.default_rng(seed)
     try:
@@ -94,7 +94,7 @@ def respoken(
     Returns:
         As many batches as were given; none if the model does not speak.
     """
-    if not _may_speak(model, batches[0]):
+    if not may_speak(model) or not _fit(batches[0]):
         return ()
     random = np.random.default_rng(seed)
     try:
@@ -117,12 +117,17 @@ def _replaced(session: Session, speaker: Speaker, feeds: Feeds, random: np.rando
     return {**feeds, speaker.tokens: np.concatenate([tokens[:, :1], after], axis=1)}
 
 
-def _may_speak(model: ir.Model, feeds: Feeds) -> bool:
-    """Whether there are whole numbers to read and an output with an axis more, all with the batch first."""
+def may_speak(model: ir.Model) -> bool:
+    """Whether there are whole numbers to read, and an output with an axis more than tokens have."""
     ids = [v for v in real_inputs(model) if v.dtype is not None and v.dtype.is_integer()]
-    ranks = {len(v.shape) for v in model.graph.outputs if v.shape is not None}
-    alike = len({a.shape[:1] for a in feeds.values()}) == 1
-    return bool(ids) and 3 in ranks and alike and all(a.dtype.kind in "iub" for a in feeds.values())
+    return bool(ids) and 3 in {len(v.shape) for v in model.graph.outputs if v.shape is not None}
+
+
+def _fit(feeds: Feeds) -> bool:
+    """Whether all inputs are whole numbers with the batch first."""
+    return len({a.shape[:1] for a in feeds.values()}) == 1 and all(
+        a.dtype.kind in "iub" for a in feeds.values()
+    )
 
 
 def _affordable(speaker: Speaker, batches: Sequence[Feeds], weights: int) -> list[Feeds]:

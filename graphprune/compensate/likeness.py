@@ -50,7 +50,8 @@ class Likeness:
         """Of a tensor that may hold scores of classes along an axis."""
         variance = _variance(targets)
         spread = float(np.mean([np.mean(np.std(t, axis=axis)) for t in targets]))
-        if targets[0].ndim < 2 or targets[0].shape[axis] < 2 or not 0 < spread < _WIDEST:
+        classes = {t.shape[axis] for t in targets if t.ndim > 1}
+        if len(classes) != 1 or min(classes) < 2 or not 0 < spread < _WIDEST:
             return cls(variance)
         over = tuple(k for k in range(targets[0].ndim) if k != axis % targets[0].ndim)
         shares = [scipy.special.softmax(t, axis=axis) for t in targets]
