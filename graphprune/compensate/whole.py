@@ -31,7 +31,7 @@ Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
 WORK = 400_000_000_000  # multiply-adds of the first round forwards, elements counted in
-ALL_WORK = 4 * WORK  # of all rounds
+ALL_WORK = 2 * WORK  # of all rounds
 MEMORY = 1 << 28  # bytes of tensors that a batch makes forwards
 HELD = 1 << 30  # bytes of what all batches read and should give
 STEPS, FEWEST_STEPS = 400, 100
