@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from graphprune.analysis.analyser import Analysis, analyse_model
 from graphprune.analysis.cost import CostModel
-from graphprune.errors import GraphPruneError
 from graphprune.normalise import normalise
 from graphprune.normalise.rows import narrowed
+from graphprune.runtime.agreement import agree
 from graphprune.runtime.dimensions import Sizes
 from graphprune.runtime.record import record
-from graphprune.runtime.recording import Recording
-from graphprune.runtime.session import open_session
-
-Array = NDArray[Any]
-
-_TOLERANCE = 1e-4  # of the largest output; the same rows are computed by the same operators
 
 
 def prepare(model: ir.Model, seed: int = 0) -> tuple[ir.Model, Analysis]:
@@ -42,25 +33,8 @@ def prepare_normal(normal: ir.Model, seed: int = 0, given: Sequence[Sizes] = ())
     if recording.method != "run":
         return normal, analysis
     narrow = narrowed(normal, recording.shapes)
-    if narrow is None or not _same(normal, narrow, recording):
+    if narrow is None or not agree(normal, narrow, recording.feeds):
         return normal, analysis
     again = analyse_model(narrow, record(narrow, seed, given))
     spared = CostModel(analysis).cost().macs - CostModel(again).cost().macs
     return narrow, dataclasses.replace(again, spared=max(0, spared))
-
-
-def _same(one: ir.Model, other: ir.Model, recording: Recording) -> bool:
-    """Whether two models give the same outputs for what was recorded."""
-    try:
-        with open_session(one) as first, open_session(other) as second:
-            found = [s.run(recording.feeds) for s in (first, second)]
-    except GraphPruneError:
-        return False
-    return found[0].keys() == found[1].keys() and all(_close(a, found[1][n]) for n, a in found[0].items())
-
-
-def _close(one: Array, other: Array) -> bool:
-    if one.shape != other.shape or one.dtype.kind != "f":
-        return np.array_equal(one, other)
-    allowed = _TOLERANCE * max(1e-6, float(np.abs(one).max(initial=0)))
-    return np.allclose(one, other, rtol=0, atol=allowed, equal_nan=True)

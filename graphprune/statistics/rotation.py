@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 from graphprune.analysis.facts import read_graph
 from graphprune.normalise.dead import remove_dead
 from graphprune.rewrite.editing import Editor
-from graphprune.runtime.session import open_session
+from graphprune.runtime.agreement import agree
 from graphprune.statistics.stages import StageModel, run_stage
 from graphprune.statistics.streams import Norm, Shapes, Stream, find_streams, joins, operands
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
-_TOLERANCE = 1e-4  # of the largest output
 _SHAPES = frozenset({"Shape", "Size"})
 _ROWS = frozenset({"Gather", "Slice", "Identity", "Dropout"})
 
@@ -54,7 +53,7 @@ def rotated(model: ir.Model, shapes: Shapes, batches: Sequence[Feeds]) -> ir.Mod
     if not streams:
         return None
     remove_dead(copy)
-    return copy if _same(model, copy, batches[0]) else None
+    return copy if agree(model, copy, batches[0]) else None
 
 
 def _bases(model: ir.Model, streams: Sequence[Stream], batches: Sequence[Feeds]) -> list[Array]:
@@ -316,15 +315,3 @@ def _computed(value: ir.Value | None) -> Array | None:
     if inner is None:
         return None
     return np.transpose(inner, node.attributes["perm"].as_ints() if "perm" in node.attributes else None)
-
-
-def _same(one: ir.Model, other: ir.Model, feeds: Feeds) -> bool:
-    with open_session(one) as first, open_session(other) as second:
-        found = [s.run(feeds) for s in (first, second)]
-    return all(_close(a, found[1][n]) for n, a in found[0].items())
-
-
-def _close(one: Array, other: Array) -> bool:
-    if one.shape != other.shape or one.dtype.kind != "f":
-        return bool(np.array_equal(one, other))
-    return np.allclose(one, other, rtol=0, atol=_TOLERANCE * max(1e-6, float(np.abs(one).max(initial=0))))
