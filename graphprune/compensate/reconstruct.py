@@ -58,7 +58,7 @@ class _Reconstruction:
         self.narrow = Narrow(problem, repaired.weights)
         facts = self.narrow.facts
         self.segments = [s for s in map(self._known, find_segments(facts)) if s is not None]
-        share = problem.budget // 4
+        share = problem.budget // 6
         self.before = Walk(problem.model, problem.analysis.facts, problem.batches, share)
         self.after = self.narrow.walk(problem.batches, share)
         self.random = np.random.default_rng(problem.seed)

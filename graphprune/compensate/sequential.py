@@ -96,7 +96,7 @@ class _Repairer:
         self.linear = find_linear(analysis, within=True)
         self.builder = StageModel(model, self.facts)
         # A quarter each, and half for what is at work.
-        self.original, self.pruned = Store(how.budget // 4), Store(how.budget // 3)
+        self.original, self.pruned = Store(how.budget // 6), Store(how.budget // 6)
         self.changed: set[str] = set()
         self.result = Repair()
         self.masked = {w.name for w in analysis.weights.values() if w.made is None and is_masked(w, keeps)}
