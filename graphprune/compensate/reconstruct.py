@@ -32,7 +32,7 @@ MULTIPLY_ADDS = 4e11  # of all steps forwards, about a minute on one core
 STEPS, FEWEST_STEPS = 200, 40
 ROWS = 1024  # of the target in one step, at least
 HELD = 1 << 28  # bytes of what a segment reads and should give; of more, evenly spread batches
-_FEWEST_BATCHES = 8
+_FEWEST_BATCHES = 4
 LEAST_GAIN = 0.01  # of the loss; below it weights stay as they are
 _LEAST_BATCHES = 4
 
