@@ -122,6 +122,7 @@ class Inputs:
     ) -> Repair:
         """New values for the weights that remain."""
         self.statistics.forget()
+        lifelike = not self.calibration.synthetic or self.calibration.lifelike
         problem = CompensationProblem(
             self.statistics.model,
             self.statistics.analysis,
@@ -130,7 +131,8 @@ class Inputs:
             memory,
             seed,
             lambda done, total: say(f"repair {done}/{total}") if done < total else None,
-            self.calibration.synthetic and not self.calibration.lifelike and self.twin is None,
+            not lifelike and self.twin is None,
+            lifelike,
         )
         with single_threaded():
             found: Repair = find_pass("compensation", compensation).run(problem)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from graphprune.calibrate.files import read_files
 from graphprune.calibrate.held import Held, hold
 from graphprune.calibrate.images import Preprocessing, is_image_folder, read_images
-from graphprune.calibrate.synthetic import KINDS, SAMPLES, make_up
+from graphprune.calibrate.synthetic import KINDS, make_up
 from graphprune.errors import CalibrationError
 from graphprune.runtime.dimensions import real_inputs
 from graphprune.runtime.recording import Recording
@@ -75,7 +75,7 @@ def load_calibration(
         kind = what.partition(":")[2] or "auto"
         if kind not in KINDS:
             raise CalibrationError(f"unknown kind of noise {kind!r}: choose from {', '.join(KINDS)}")
-        made = make_up(model, recording, kind, samples or SAMPLES, seed)
+        made = make_up(model, recording, kind, samples, seed)
         found = _calibration(made.feeds, model, recording, None, made.how, True)
         return replace(found, kinds=made.kinds, lifelike=made.lifelike)
     shapes = {str(v.name): _static(v, recording) for v in real_inputs(model)}

@@ -25,6 +25,7 @@ Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
 WORK = 2e12  # multiply-adds of all drawing, at most
+REPLACED = 0.3  # of the tokens, where a model speaks along
 _ENOUGH = 4  # batches, else shorter sequences are drawn
 _FIRST = 8  # positions on which the average is taken
 _SHORTEST = 16  # positions
@@ -62,7 +63,7 @@ def draw_sequences(
     Returns:
         As many batches as the work allows; none if the model does not speak.
     """
-    if not _may_speak(model, batches[0]):
+    if not may_speak(model) or not _fit(batches[0]):
         return ()
     random = np.random.default_rng(seed)
     try:
@@ -76,12 +77,57 @@ def draw_sequences(
         return ()
 
 
-def _may_speak(model: ir.Model, feeds: Feeds) -> bool:
-    """Whether there are whole numbers to read and an output with an axis more, all with the batch first."""
+def respoken(
+    model: ir.Model, batches: Sequence[Feeds], bounds: Mapping[str, int], seed: int | tuple[int, ...]
+) -> tuple[Feeds, ...]:
+    """Feeds with some of their tokens replaced by what the model says after those before.
+
+    What comes out is text of the kind that was given, but text that nobody has written: more to learn from,
+    at the cost of running the model once.
+
+    Args:
+        model: any model.
+        batches: valid feeds.
+        bounds: how many rows the tables have that inputs index.
+        seed: equal seeds give equal tokens.
+
+    Returns:
+        As many batches as were given; none if the model does not speak.
+    """
+    if not may_speak(model) or not _fit(batches[0]):
+        return ()
+    random = np.random.default_rng(seed)
+    try:
+        with open_session(model) as session:
+            speaker = find_speaker(session, batches[0], bounds)
+            if speaker is None:
+                return ()
+            return tuple(_replaced(session, speaker, feeds, random) for feeds in batches)
+    except ModelError:
+        return ()
+
+
+def _replaced(session: Session, speaker: Speaker, feeds: Feeds, random: np.random.Generator) -> Feeds:
+    tokens = feeds[speaker.tokens]
+    found = session.run(feeds, [speaker.scores])[speaker.scores].astype(np.float64)
+    said = _as_scores(found)[:, :-1, : speaker.bound]
+    drawn = (said + random.gumbel(size=said.shape)).argmax(axis=-1).astype(tokens.dtype)
+    chosen = random.random(drawn.shape) < REPLACED
+    after = np.where(chosen, drawn, tokens[:, 1:])
+    return {**feeds, speaker.tokens: np.concatenate([tokens[:, :1], after], axis=1)}
+
+
+def may_speak(model: ir.Model) -> bool:
+    """Whether there are whole numbers to read, and an output with an axis more than tokens have."""
     ids = [v for v in real_inputs(model) if v.dtype is not None and v.dtype.is_integer()]
-    ranks = {len(v.shape) for v in model.graph.outputs if v.shape is not None}
-    alike = len({a.shape[:1] for a in feeds.values()}) == 1
-    return bool(ids) and 3 in ranks and alike and all(a.dtype.kind in "iub" for a in feeds.values())
+    return bool(ids) and 3 in {len(v.shape) for v in model.graph.outputs if v.shape is not None}
+
+
+def _fit(feeds: Feeds) -> bool:
+    """Whether all inputs are whole numbers with the batch first."""
+    return len({a.shape[:1] for a in feeds.values()}) == 1 and all(
+        a.dtype.kind in "iub" for a in feeds.values()
+    )
 
 
 def _affordable(speaker: Speaker, batches: Sequence[Feeds], weights: int) -> list[Feeds]:

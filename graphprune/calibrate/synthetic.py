@@ -7,7 +7,7 @@ are normal.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graphprune.calibrate.pictures import PICTURES, pictures, spatial_axes
-from graphprune.calibrate.sampled import draw_sequences
+from graphprune.calibrate.sampled import draw_sequences, may_speak
 from graphprune.errors import ModelError
 from graphprune.runtime.dimensions import Sizes, input_shape, real_inputs
 from graphprune.runtime.feeds import random_feeds
@@ -29,6 +29,7 @@ KINDS = ("auto", "normal", "uniform", "images")
 SAMPLES = 384
 BATCH = 32
 _LENGTHS = (64, 32, 16)  # tokens of a sequence, where that is free
+_DRAWN = (128, *_LENGTHS)  # the same of one that a model draws
 _NUMBERS = 1 << 23  # of all inputs in one batch, at most
 
 Array = NDArray[Any]
@@ -52,7 +53,7 @@ class MadeUp:
     lifelike: bool = False
 
 
-def make_up(model: ir.Model, recording: Recording, kind: str, samples: int, seed: int) -> MadeUp:
+def make_up(model: ir.Model, recording: Recording, kind: str, samples: int | None, seed: int) -> MadeUp:
     """Feeds for a model, at least `samples` in all.
 
     Whole numbers stay inside the tables they index and masks stay masks, as in `random_feeds`.
@@ -62,21 +63,29 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int, seed
         recording: of its tensors.
         kind: "normal", "uniform", "images", or "auto": what the model draws itself, else images where an
             input looks like one, else normal.
-        samples: how many.
+        samples: how many; None for 384, or half as many where the model draws them.
         seed: equal seeds give equal inputs.
     """
+    if kind == "auto" and (drawn := _drawn(model, recording, samples or SAMPLES // 2, seed)):
+        return MadeUp(drawn, (0,) * len(drawn), "sequences that the model drew itself", True)
     sizes, batch = likely_sizes(model, recording)
-    count = -(-samples // batch)
+    count = -(-(samples or SAMPLES) // batch)
     kinds = tuple(PICTURES[number % len(PICTURES)] for number in range(count))
     feeds = tuple(_feed(model, sizes, kind, kinds[k], (seed, k)) for k in range(count))
     if kind in ("normal", "uniform") or not any(_is_picture(a) for a in feeds[0].values()):
         kinds = (0,) * count
     if kind != "auto":
         return MadeUp(feeds, kinds, f"{kind} noise")
-    drawn = draw_sequences(model, feeds, bounds(model, sizes), seed)
-    if drawn:
-        return MadeUp(drawn, (0,) * len(drawn), "sequences that the model drew itself", True)
     return MadeUp(feeds, kinds, _in_words(feeds[0], bounds(model, sizes)))
+
+
+def _drawn(model: ir.Model, recording: Recording, samples: int, seed: int) -> tuple[Feeds, ...]:
+    """What the model draws itself, if it does."""
+    if not may_speak(model):
+        return ()
+    sizes, batch = likely_sizes(model, recording, _DRAWN)
+    feeds = [random_feeds(model, sizes, seed * 1_000_003 + k) for k in range(-(-samples // batch))]
+    return draw_sequences(model, feeds, bounds(model, sizes), seed)
 
 
 def _in_words(feeds: Feeds, tables: Mapping[str, int]) -> str:
@@ -88,7 +97,9 @@ def _in_words(feeds: Feeds, tables: Mapping[str, int]) -> str:
     return ", ".join(said) or "random numbers"
 
 
-def likely_sizes(model: ir.Model, recording: Recording) -> tuple[Sizes, int]:
+def likely_sizes(
+    model: ir.Model, recording: Recording, tokens: Sequence[int] = _LENGTHS
+) -> tuple[Sizes, int]:
     """Sizes that a model runs at: many samples at once, sequences of some length; and how many samples.
 
     Those that shapes were recorded at are small and prime; the first of these that works is taken instead.
@@ -97,7 +108,7 @@ def likely_sizes(model: ir.Model, recording: Recording) -> tuple[Sizes, int]:
     free = {k: role for k, role in roles(model).items() if recording.sizes_second.get(k) != recorded.get(k)}
     each = sum(int(np.prod(input_shape(v, recorded)[1:])) for v in real_inputs(model))
     batch = int(min(BATCH, max(2, _NUMBERS // max(1, each))))
-    lengths = _LENGTHS if Role.TOKENS in free.values() else _LENGTHS[:1]
+    lengths = tokens if Role.TOKENS in free.values() else tokens[:1]
     wanted = [{Role.BATCH: batch, Role.TOKENS: length} for length in lengths] + [{Role.BATCH: batch}]
     for sizes in ({**recorded, **{k: w[r] for k, r in free.items() if r in w}} for w in wanted):
         if sizes != recorded and _runs(model, sizes):

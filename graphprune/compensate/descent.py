@@ -169,6 +169,7 @@ def descend(
     together: int,
     random: np.random.Generator,
     rate: float = RATE,
+    given_up: bool = False,
 ) -> Fitted:
     """Adam on what is lost with a rate that falls to zero; the best weights on rows kept aside win.
 
@@ -184,6 +185,7 @@ def descend(
         together: batches of one step.
         random: chooses the batches.
         rate: of the first steps, a share of the root mean square of each weight.
+        given_up: stop where the weights are worse than at the start after a third of the steps.
     """
     now = {n: np.array(a, np.float32) for n, a in weights.items()}
     rates = _rates(now, rate)
@@ -193,6 +195,7 @@ def descend(
     best = start
     found = dict(now)
     order: list[int] = []
+    every = max(1, steps // _CHECKS)
     for step in range(1, steps + 1):
         if len(order) < together:
             order = [*order, *random.permutation(len(learn)).tolist()]
@@ -208,10 +211,12 @@ def descend(
             root = np.sqrt(second[name] / (1 - _SECOND**step))
             move = mean / (root + 1e-12 + 1e-6 * float(root.max(initial=0.0)))
             now[name] = (now[name] - np.float32(falling * rates[name]) * move).astype(np.float32)
-        if step % max(1, steps // _CHECKS) == 0 or step == steps:
+        if step % every == 0 or step == steps:
             loss, squares = descent.loss(judge, now)
             if loss < best and squares <= allowed:
                 best, found = loss, {n: a.copy() for n, a in now.items()}
+            if given_up and loss > start and 2 * every <= step:
+                break
     return Fitted(found, start, best)
 
 

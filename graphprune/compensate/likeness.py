@@ -50,7 +50,8 @@ class Likeness:
         """Of a tensor that may hold scores of classes along an axis."""
         variance = _variance(targets)
         spread = float(np.mean([np.mean(np.std(t, axis=axis)) for t in targets]))
-        if targets[0].ndim < 2 or targets[0].shape[axis] < 2 or not 0 < spread < _WIDEST:
+        classes = {t.shape[axis] for t in targets if t.ndim > 1}
+        if len(classes) != 1 or min(classes) < 2 or not 0 < spread < _WIDEST:
             return cls(variance)
         over = tuple(k for k in range(targets[0].ndim) if k != axis % targets[0].ndim)
         shares = [scipy.special.softmax(t, axis=axis) for t in targets]
@@ -93,8 +94,13 @@ class Likeness:
 
 
 def _variance(targets: Sequence[Array]) -> float:
-    """Around the mean of each place over the samples of a batch."""
-    squares = sum(
-        float(np.square(t - t.mean(axis=0, keepdims=True), dtype=np.float64).sum()) for t in targets
-    )
+    """Around the mean of each place over all samples; around that of each batch, where sizes differ."""
+    alike = len({t.shape[1:] for t in targets}) == 1
+    count = sum(t.shape[0] if t.ndim else 1 for t in targets)
+    means: Sequence[Any] = [t.mean(axis=0, dtype=np.float64) for t in targets]
+    if alike:
+        means = [sum(t.sum(axis=0, dtype=np.float64) for t in targets) / count] * len(targets)
+    elif all(t.shape[0] < 2 for t in targets):
+        means = [t.mean(dtype=np.float64) for t in targets]
+    squares = sum(float(np.square(t - m).sum()) for t, m in zip(targets, means, strict=True))
     return max(squares / max(1, sum(t.size for t in targets)), 1e-30)

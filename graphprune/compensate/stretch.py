@@ -33,7 +33,7 @@ class Stretch:
         weights: initializers that may change.
         ends: tensors that are compared with those of the original, and the axis of each along which classes
             lie if it holds scores of any.
-        scores: the ends that do, because they are squashed into shares.
+        scores: the ends that do, because they are squashed into shares or tell words of the vocabulary.
     """
 
     nodes: tuple[NodeFacts, ...]
@@ -64,7 +64,8 @@ def find_stretch(facts: GraphFacts) -> Stretch | None:
     given = dict.fromkeys(n for node in nodes for n in node.inputs if n and n not in made)
     inputs = tuple(n for n in given if n not in facts.weights)
     squashed = {n.inputs[0] for n in facts.nodes if n.op in _SHARES and not n.domain}
-    return Stretch(tuple(nodes), inputs, tuple(free), ends, frozenset(squashed & ends.keys()))
+    words = {n for n, axis in ends.items() if axis == -1 and _tells_words(n, facts, links)}
+    return Stretch(tuple(nodes), inputs, tuple(free), ends, frozenset((squashed | words) & ends.keys()))
 
 
 def _ends(facts: GraphFacts, links: Links) -> dict[str, int]:
@@ -84,6 +85,33 @@ def _ends(facts: GraphFacts, links: Links) -> dict[str, int]:
         else:
             stack.extend(n for n in (*node.inputs, *node.captured) if n)
     return found
+
+
+def _tells_words(name: str, facts: GraphFacts, links: Links) -> bool:
+    """Whether a product has a column for each row of the largest table that an input is looked up in."""
+    node = links.producer.get(name)
+    while node is not None and node.op == "Add":
+        node = next((links.producer[n] for n in node.inputs if n in links.producer), None)
+    if node is None or node.domain or node.op not in ("MatMul", "Gemm"):
+        return False
+    weight, axis = node.inputs[1], 0 if node.attributes.get("transB") else 1
+    before = links.producer.get(weight)
+    if before is not None and before.op == "Transpose":
+        weight, axis = before.inputs[0], 1 - axis
+    if weight not in facts.weights or facts.weights[weight].shape.rank() != 2:
+        return False
+    columns = int(facts.weights[weight].shape.numpy()[axis])
+    return columns == max((_rows_looked_up(n, facts, links) for n in facts.nodes), default=0)
+
+
+def _rows_looked_up(node: NodeFacts, facts: GraphFacts, links: Links) -> int:
+    """The rows of a table that an input of the model indexes."""
+    if node.op != "Gather" or node.domain or node.inputs[0] not in facts.weights:
+        return 0
+    index = node.inputs[1]
+    while (before := links.producer.get(index)) is not None and before.op in ("Cast", "Identity", "Reshape"):
+        index = before.inputs[0]
+    return int(facts.weights[node.inputs[0]].shape.numpy()[0]) if index in facts.inputs else 0
 
 
 def _class_axis(name: str, links: Links) -> int:

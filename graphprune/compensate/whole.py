@@ -3,7 +3,9 @@
 Fitting piece by piece treats every error in the middle alike, whatever the rest of the network makes of it.
 Here all weights move together on what comes out at the end: knowledge distillation (Hinton et al., 2015) on
 calibration inputs alone, from a start that is near already, for a bounded time. Inputs kept aside decide
-which weights win, and whether any do.
+which weights win, and whether any do. As long as a round of steps gains much, a longer one follows, its steps
+large at first again (Loshchilov and Hutter, "SGDR", ICLR 2017). A language model also reads
+the calibration text with some of its words replaced by its own, so that it does not learn the text by heart.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.compensate.descent import RATE, Descent, Rows, descend
+from graphprune.calibrate.sampled import respoken
+from graphprune.calibrate.synthetic import bounds
+from graphprune.compensate.descent import RATE, Descent, Fitted, Rows, descend
 from graphprune.compensate.likeness import Likeness
 from graphprune.compensate.narrow import Narrow
 from graphprune.compensate.stretch import Stretch, find_stretch
@@ -26,24 +30,38 @@ from graphprune.passes import CompensationProblem, Repair
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
-WORK = 400_000_000_000  # multiply-adds of all steps forwards, elements counted in
+WORK = 400_000_000_000  # multiply-adds of the first round forwards, elements counted in
+ALL_WORK = 2 * WORK  # of all rounds
 MEMORY = 1 << 28  # bytes of tensors that a batch makes forwards
 HELD = 1 << 30  # bytes of what all batches read and should give
 STEPS, FEWEST_STEPS = 400, 100
 ROWS = 1024  # of the outputs in one step
 RATES = (RATE, RATE / 4)  # tried in turn: a narrow network near its best is led away by large steps
 LEAST_GAIN = 0.01  # of the loss; below it weights stay as they are
+LONGER = 4  # times the steps of a round that the next one has
+GOING_ON = 0.1  # of the loss that a round gains, for another one to follow
+NEAR = 0.01  # loss at which no more rounds follow
+RESPOKEN = 4  # times that a language model's text is read with words of its own
 _FEWEST_BATCHES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How many steps there are, the samples of a batch, batches of a step, and batches that can be held."""
+    """How long to fit, and on how much at a time.
+
+    Attributes:
+        steps: of the first round.
+        samples: of a batch.
+        together: batches of a step.
+        most: batches that can be held.
+        in_all: steps of all rounds.
+    """
 
     steps: int
     samples: int
     together: int
     most: int
+    in_all: int
 
 
 def fit_whole(problem: CompensationProblem, repaired: Repair) -> Repair:
@@ -56,6 +74,8 @@ def fit_whole(problem: CompensationProblem, repaired: Repair) -> Repair:
     Returns:
         New weights at their original shapes.
     """
+    if not problem.lifelike:  # pictures that somebody made up were never seen to gain by it
+        return Repair()
     narrow = Narrow(problem, repaired.weights)
     stretch = find_stretch(narrow.facts)
     if stretch is None:
@@ -74,26 +94,44 @@ class _Whole:
         plan = self._plan()
         if plan is None or plan.steps < FEWEST_STEPS:
             return Repair()
-        batches = [b for feeds in self.problem.batches for b in self._sliced(feeds, plan.samples)][
-            : plan.most
-        ]
-        aside = max(1, len(batches) // 8)
-        if len(batches) < max(_FEWEST_BATCHES, plan.together):
+        given = self._batches(self.problem.batches, plan)[: plan.most]
+        aside = max(1, len(given) // 8)
+        if len(given) < max(_FEWEST_BATCHES, plan.together):
             return Repair()
-        rows = self._rows(batches)
+        more = self._batches(self._respoken(), plan) if len(given) < plan.most else []
+        rows = self._rows([*more[: plan.most - len(given)], *given])
         if not rows:
             return Repair()
-        learn, judge = rows[:-aside], rows[-aside:]
         with self._descent(rows) as descent:
             if not all(descent.fits(r, self.start) for r in rows):
                 return Repair()
-            together = min(plan.together, len(learn))
-            for rate in RATES:
-                random = np.random.default_rng(self.problem.seed)
-                found = descend(descent, self.start, learn, judge, plan.steps, together, random, rate)
-                if found.after < (1 - LEAST_GAIN) * found.before:
-                    return Repair({n: self.narrow.restored(n, a) for n, a in found.weights.items()})
-        return Repair()
+            weights = self._rounds(descent, rows[:-aside], rows[-aside:], plan)
+        return Repair({n: self.narrow.restored(n, a) for n, a in weights.items()})
+
+    def _rounds(
+        self, descent: Descent, learn: Sequence[Rows], judge: Sequence[Rows], plan: _Plan
+    ) -> Mapping[str, Array]:
+        """New weights; none where nothing is gained."""
+        together = min(plan.together, len(learn))
+
+        def fitted(start: Mapping[str, Array], steps: int, rate: float, given_up: bool = False) -> Fitted:
+            random = np.random.default_rng((self.problem.seed, steps))
+            return descend(descent, start, learn, judge, steps, together, random, rate, given_up)
+
+        for rate in RATES:
+            found = fitted(self.start, plan.steps, rate, given_up=True)
+            if found.after < (1 - LEAST_GAIN) * found.before:
+                break
+        else:
+            return {}
+        steps, left = plan.steps, plan.in_all - plan.steps
+        while found.after < (1 - GOING_ON) * found.before and found.after > NEAR:
+            steps *= LONGER
+            left -= steps
+            if left < 0:
+                break
+            found = fitted(found.weights, steps, rate)
+        return found.weights
 
     def _plan(self) -> _Plan | None:
         """What work and memory allow, from what a single sample costs; None if nothing can be fitted."""
@@ -110,8 +148,10 @@ class _Whole:
         samples = max(1, min(wanted, MEMORY // max(1, size)))
         together = -(-wanted // samples)
         held = rows[0].nbytes
-        steps = min(STEPS, WORK // max(1, work * samples * together))
-        return _Plan(steps, samples, together, HELD // max(1, held * samples))
+        step = max(1, work * samples * together)
+        return _Plan(
+            min(STEPS, WORK // step), samples, together, HELD // max(1, held * samples), ALL_WORK // step
+        )
 
     def _samples(self, feeds: Feeds) -> int:
         """How many samples a batch can be taken apart into."""
@@ -119,6 +159,18 @@ class _Whole:
         recording = self.problem.analysis.recording
         free = all(any(recording.dynamic(n)[:1]) for n in feeds)
         return max(1, sizes.pop()) if len(sizes) == 1 and free else 1
+
+    def _batches(self, given: Sequence[Feeds], plan: _Plan) -> list[Feeds]:
+        return [b for feeds in given for b in self._sliced(feeds, plan.samples)]
+
+    def _respoken(self) -> list[Feeds]:
+        """The inputs with words of the model's own, if it is a language model."""
+        model, sizes = self.problem.model, dict(self.problem.analysis.recording.sizes)
+        tables = bounds(model, sizes)
+        found: list[Feeds] = []
+        for k in range(RESPOKEN):
+            found += respoken(model, self.problem.batches, tables, (self.problem.seed, k))
+        return found
 
     def _sliced(self, feeds: Feeds, samples: int) -> list[Feeds]:
         size = self._samples(feeds)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.analysis.facts import NodeFacts
+from graphprune.gradient.along import ALONG, plain_resize
 from graphprune.gradient.elementwise import ELEMENTWISE
 from graphprune.gradient.linear import LINEAR
 from graphprune.gradient.moving import MOVING
@@ -20,6 +21,7 @@ from graphprune.gradient.recurrent import RECURRENT, plain
 Array = NDArray[Any]
 
 PRODUCTS: Mapping[tuple[str, str], Product] = {
+    **ALONG,
     **ELEMENTWISE,
     **LINEAR,
     **MOVING,
@@ -35,6 +37,8 @@ def differentiable(node: NodeFacts) -> bool:
     """Whether gradients pass through this node, or need not."""
     if (node.domain, node.op) in RECURRENT:
         return plain(node)
+    if node.op == "Resize" and not node.domain:
+        return plain_resize(node)
     if node.op in _WINDOWED and not node.domain:
         return plain_window(node)
     return (node.domain, node.op) in PRODUCTS or (not node.domain and node.op in _NO_GRADIENT)

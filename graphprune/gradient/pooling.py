@@ -16,10 +16,9 @@ Array = NDArray[Any]
 
 
 def plain_window(node: NodeFacts) -> bool:
-    """Whether a sliding window has explicit padding and ends where the floor of the division says."""
-    return node.attributes.get("auto_pad", "NOTSET") in ("NOTSET", "") and not node.attributes.get(
-        "ceil_mode"
-    )
+    """Whether a sliding window has explicit padding, and averages are taken of whole windows."""
+    explicit = node.attributes.get("auto_pad", "NOTSET") in ("NOTSET", "")
+    return explicit and not (node.op == "AveragePool" and node.attributes.get("ceil_mode"))
 
 
 class _Window:

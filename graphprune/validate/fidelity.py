@@ -65,7 +65,7 @@ def _fidelity(name: str, pairs: Pairs) -> Fidelity:
     cosine = float(x @ y / (scale * np.linalg.norm(y))) if scale and np.linalg.norm(y) else 1.0
     sqnr = -20 * math.log10(error) if error else None
     axis = class_axis(name, pairs[0][0])
-    if axis is None:
+    if axis is None or len({p[0].shape[axis] for p in pairs}) > 1:  # as many as inputs, say: no classes
         return Fidelity(name, error, cosine, None, sqnr_db=sqnr)
     rows, others = (np.concatenate([as_rows(p[k], axis) for p in pairs]) for k in (0, 1))
     if not np.isfinite(rows).all() or not np.isfinite(others).all():

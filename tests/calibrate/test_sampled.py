@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 
 from graphprune.calibrate import load_calibration
-from graphprune.calibrate.sampled import WORK, draw_sequences
+from graphprune.calibrate.sampled import REPLACED, WORK, draw_sequences, respoken
 from graphprune.normalise import normalise
 from graphprune.runtime import record
 
@@ -95,5 +95,21 @@ def test_noise_for_a_language_model_is_its_own_text() -> None:
     assert found.lifelike
     assert "drew itself" in found.source
     ids = found.batches[0]["ids"]
-    assert ids.shape == (32, 64)  # not the small sizes that shapes were recorded at
+    assert ids.shape == (32, 128)  # not the small sizes that shapes were recorded at
     assert ((ids[:, 1:] - ids[:, :-1]) % TOKENS == 3).mean() > 0.9
+
+
+def test_text_that_is_given_is_spoken_along() -> None:
+    model, given = model_of(SPEAKS), feeds(64, 40)
+    (found,) = respoken(model, [given], {"ids": TOKENS}, 0)
+    before, after = given["ids"], found["ids"]
+    assert after.dtype == before.dtype
+    np.testing.assert_array_equal(after[:, 0], before[:, 0])
+    changed = after[:, 1:] != before[:, 1:]
+    assert 0.6 * REPLACED < changed.mean() < REPLACED  # what is drawn may be what stood there
+    said = (after[:, 1:] - before[:, :-1]) % TOKENS == 3  # by what was given before it
+    assert said[changed].mean() > 0.9
+
+
+def test_who_does_not_speak_says_nothing() -> None:
+    assert respoken(model_of(LOOKS_AHEAD), [feeds()], {"ids": TOKENS}, 0) == ()

@@ -44,3 +44,12 @@ def test_steep_slopes_are_steps_like_others() -> None:
     rows = [Rows({}, {})]
     found = descend(cast(Descent, valley), start, rows, rows, 12, 1, np.random.default_rng(0))
     assert found.after < found.before
+
+
+def test_what_leads_away_is_given_up() -> None:
+    valley, start = Valley(-1.0, 0), {"w": np.full((2, 2), 2.0, np.float32)}  # up the hill
+    rows, draw = [Rows({}, {})], np.random.default_rng(0)
+    found = descend(cast(Descent, valley), start, rows, rows, 60, 1, draw, given_up=True)
+    assert valley.asked == 20
+    np.testing.assert_array_equal(found.weights["w"], start["w"])
+    assert found.after == found.before

@@ -98,6 +98,52 @@ def test_what_cannot_be_scores_is_compared_by_value(scale: float) -> None:
     assert Likeness.of_scores([target.astype(np.float32)], -1).information == 0
 
 
+def test_batches_of_one_sample_have_a_variance() -> None:
+    targets = list(np.random.default_rng(0).standard_normal((64, 1, 5)).astype(np.float32))
+    together = Likeness.of_values([np.concatenate(targets)]).variance
+    assert Likeness.of_values(targets).variance == pytest.approx(together)
+    ragged = [t[:, : 2 + k % 3] for k, t in enumerate(targets)]
+    assert 0.2 < Likeness.of_values(ragged).variance < 2
+
+
+@pytest.mark.parametrize(("words", "columns", "tied"), [(11, 11, False), (11, 7, False), (11, 11, True)])
+def test_scores_of_words_are_known_by_the_table(words: int, columns: int, tied: bool) -> None:
+    table = "t = Transpose(e) y = MatMul(h, t)" if tied else "y = MatMul(h, w2)"
+    text = f"g (int64[n, t] x) => (float[n, t, {columns}] y) {{ a = Gather(e, x) h = MatMul(a, w1) {table} }}"
+    stretch = stretch_of(model_of(text, {"e": (words, 8), "w1": (8, 8), "w2": (8, columns)}))
+    assert stretch is not None
+    assert stretch.scores == ({"y"} if words == columns else set())
+
+
+def fitted_in_rounds(monkeypatch: pytest.MonkeyPatch, work: int) -> list[int]:
+    """The steps of every round."""
+    found, descend = [], whole.descend
+
+    def counted(*given: Any) -> Any:
+        found.append(given[4])
+        return descend(*given)
+
+    monkeypatch.setattr(whole, "descend", counted)
+    monkeypatch.setattr(whole, "STEPS", 100)
+    monkeypatch.setattr(whole, "ALL_WORK", work)
+    calib = np.random.default_rng(1).standard_normal((512, 8)).astype(np.float32)
+    lost(model_of(*SCORES), calib, calib)
+    return found
+
+
+def test_rounds_follow_while_they_gain(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fitted_in_rounds(monkeypatch, whole.ALL_WORK)[:2] == [100, 100 * whole.LONGER]
+
+
+def test_rounds_end_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fitted_in_rounds(monkeypatch, 0) == [100]
+
+
+def test_inputs_that_are_made_up_are_not_fitted_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole, "find_stretch", lambda _: pytest.fail("it was looked for"))
+    graphprune.prune(model_of(*SCORES), 0.5, recipe="auto", compensation="refit-blocks")
+
+
 def lost(model: onnx.ModelProto, calib: Array, fresh: Array) -> float:
     result = graphprune.prune(model, 0.5, recipe="auto", compensation="refit-blocks", calib={"x": calib})
     assert result.report["equivalence"]["status"] == "equal"

@@ -57,6 +57,15 @@ CASES = {
     "MatMul of activations": "t = Transpose<perm=[0,2,1]>(x) y = MatMul(x, t)",
     "MatMul of a vector": "y = MatMul(x, v)",
     "MaxPool": "y = MaxPool<kernel_shape=[3,2], strides=[2,1], pads=[1,0,1,1], dilations=[1,2]>(c)",
+    "MaxPool to the end": "y = MaxPool<kernel_shape=[3,3], strides=[2,2], ceil_mode=1>(c)",
+    "Pad": "n = Constant<value_ints=[1,0,0,2]>() i = Constant<value_ints=[2,1]>() y = Pad(x, n, , i)",
+    "Pad reflect": 'n = Constant<value_ints=[0,1,2,0,0,3]>() y = Pad<mode="reflect">(x, n)',
+    "Pad edge": 'n = Constant<value_ints=[0,0,2,0,0,1]>() y = Pad<mode="edge">(x, n)',
+    "Resize": "n = Constant<value_floats=[1.0,1.0,2.0,2.0]>() y = Resize<"
+    'coordinate_transformation_mode="asymmetric", nearest_mode="floor">(c, , n)',
+    "Resize linear": 'n = Constant<value_ints=[7,4]>() y = Resize<mode="linear", axes=[2,3]>(c, , , n)',
+    "Resize cubic": "n = Constant<value_floats=[1.0,1.0,1.5,2.0]>() y = Resize<"
+    'mode="cubic", coordinate_transformation_mode="asymmetric">(c, , n)',
     "PRelu": "y = PRelu(x, a)",
     "Pow": "e = Constant<value = double {3.0}>() y = Pow(x, e)",
     "RMSNormalization": "y = RMSNormalization<epsilon=0.01>(x, s)",
@@ -163,7 +172,7 @@ def test_recurrent(op: str, gates: int, extra: str) -> None:
 
 def test_windows_that_count_from_the_end_are_left_out() -> None:
     for pool in (
-        "MaxPool<kernel_shape=[2,2], ceil_mode=1>",
+        "AveragePool<kernel_shape=[2,2], ceil_mode=1>",
         'MaxPool<kernel_shape=[2,2], auto_pad="SAME_UPPER">',
     ):
         facts, *_ = values_of(f"y = {pool}(c)")
@@ -180,3 +189,18 @@ def test_what_does_not_matter_has_no_gradient() -> None:
     facts, inputs, run, _ = values_of("z = Mul(x, a) y = Relu(x)")
     found = backward(facts.nodes, {**inputs, **run(inputs)}, {"y": np.ones(SIZES["x"])}, ["a"])
     np.testing.assert_array_equal(found["a"], 0)
+
+
+def test_negative_padding_crops() -> None:
+    """The reference implementation has none: held against the runtime's own."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 18]> g (float[2, 5] x) => (float[] y) '
+        "{ n = Constant<value_ints=[0, -2, 0, 1]>() y = Pad(x, n) }"
+    )
+    facts = read_graph(load(model).model)
+    x = np.arange(10, dtype=np.float32).reshape(2, 5)
+    seed = np.arange(1, 9, dtype=np.float32).reshape(2, 4)
+    values = {"x": x, "n": np.array([0, -2, 0, 1]), "y": np.pad(x[:, 2:], ((0, 0), (0, 1)))}
+    nodes = [n for n in facts.nodes if n.op == "Pad"]
+    found = backward(nodes, values, {"y": seed}, ["x"])["x"]
+    np.testing.assert_array_equal(found, np.pad(seed[:, :3], ((0, 0), (2, 0))))

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from graphprune.compensate.likeness import Likeness
 from graphprune.validate import measure_fidelity
 from graphprune.validate.scores import class_axis, divergence, expected_drop, top_agreement
 
@@ -108,3 +109,14 @@ def test_expected_loss_is_near_the_real_one_where_probabilities_are_right() -> N
     real = (logits.argmax(1) == labels).mean() - (after.argmax(1) == labels).mean()
     assert 0.02 < real < 0.2
     assert expected_drop(logits, after) == pytest.approx(real, abs=0.02)
+
+
+def test_scores_of_as_many_as_there_are_inputs_are_no_classes() -> None:
+    """As those of pictures and texts in CLIP."""
+    draw = np.random.default_rng(0)
+    before = [{"logits": draw.standard_normal((n, n)).astype(np.float32)} for n in (3, 2)]
+    (found,) = measure_fidelity(before, before)
+    assert found.top1 is None
+    assert found.relative_error == 0
+    targets = [b["logits"] for b in before]
+    assert Likeness.of_scores(targets, -1).information == 0

@@ -1,0 +1,100 @@
+"""Vector-Jacobian products of operators that are a matrix along each axis: Pad and Resize."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from graphprune.analysis.facts import NodeFacts
+from graphprune.gradient.product import Values, default_domain
+from graphprune.load import load
+from graphprune.runtime.session import open_session
+
+Array = NDArray[Any]
+
+_OPSET = 19  # the first in which both have all that they have today
+_ASIDE = ("axes", "keep_aspect_ratio_policy", "extrapolation_value")
+
+
+def plain_resize(node: NodeFacts) -> bool:
+    """Whether each axis is resized by itself and by what its sizes say."""
+    by = node.attributes.get("coordinate_transformation_mode", b"")
+    keep = node.attributes.get("keep_aspect_ratio_policy", b"stretch")
+    return _text(by) != "tf_crop_and_resize" and _text(keep) == "stretch" and node.version > 10
+
+
+def _pad(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]) -> Sequence[Any]:
+    x = values[node.inputs[0]]
+    mode = _text(node.attributes.get("mode", b"constant"))
+    told = node.attributes["pads"] if "pads" in node.attributes else values[node.inputs[1]].tolist()
+    pads = [int(p) for p in told]
+    axes = list(range(x.ndim))
+    if len(node.inputs) > 3 and node.inputs[3]:
+        axes = [int(a) % x.ndim for a in values[node.inputs[3]].tolist()]
+    found = given[0]
+    for place, axis in enumerate(axes):
+        before, after = pads[place], pads[place + len(axes)]
+        if before or after:
+            found = _back(found, axis, _padding(x.shape[axis], before, after, mode))
+    return [found]
+
+
+def _resize(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]) -> Sequence[Any]:
+    x, y = values[node.inputs[0]], values[node.outputs[0]]
+    scales = {k: n / m for k, (m, n) in enumerate(zip(x.shape, y.shape, strict=True))}
+    if len(node.inputs) > 2 and node.inputs[2] and values[node.inputs[2]].size:
+        axes = node.attributes.get("axes") or range(x.ndim)
+        told = values[node.inputs[2]].tolist()
+        scales |= {int(a) % x.ndim: float(s) for a, s in zip(axes, told, strict=True)}
+    how = tuple(sorted((k, v) for k, v in node.attributes.items() if k not in _ASIDE))
+    found = given[0]
+    for axis, scale in scales.items():
+        if scale != 1:
+            found = _back(found, axis, _resizing(how, x.shape[axis], scale))
+    return [found]
+
+
+def _back(gradient: Array, axis: int, matrix: Array) -> Array:
+    """Through `matrix`, shape `(before, after)`, along an axis."""
+    moved = np.moveaxis(gradient, axis, -1)
+    return np.moveaxis(moved @ matrix.T.astype(gradient.dtype), -1, axis)
+
+
+@functools.lru_cache(maxsize=256)
+def _padding(size: int, before: int, after: int, mode: str) -> Array:
+    """What each place of a padded axis takes from each place of the axis; less than nothing crops."""
+    kept = np.eye(size)[:, max(0, -before) : size - max(0, -after)]
+    widths = ((0, 0), (max(0, before), max(0, after)))
+    found: Array = np.pad(kept, widths, mode=mode)  # type: ignore[call-overload]
+    return found
+
+
+@functools.lru_cache(maxsize=256)
+def _resizing(how: tuple[tuple[str, Any], ...], size: int, scale: float) -> Array:
+    """The same of a resized axis: what the runtime makes of the rows of the identity."""
+    node = helper.make_node("Resize", ["x", "", "s"], ["y"], **dict(how))
+    graph = helper.make_graph(
+        [node],
+        "along",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, size, size])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [helper.make_tensor("s", TensorProto.FLOAT, [4], [1.0, 1.0, 1.0, scale])],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
+    assert isinstance(made, onnx.ModelProto)
+    with open_session(load(made).model) as session:
+        matrix: Array = session.run({"x": np.eye(size, dtype=np.float32)[None, None]})["y"][0, 0]
+    return matrix
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+ALONG = default_domain({"Pad": _pad, "Resize": _resize})
