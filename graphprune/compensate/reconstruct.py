@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from graphprune.compensate.walk import Walk
 from graphprune.passes import CompensationProblem, Repair, Repaired
 
 Array = NDArray[Any]
+Feeds = Mapping[str, Array]
 
 MULTIPLY_ADDS = 4e11  # of all steps forwards, about a minute on one core
 STEPS, FEWEST_STEPS = 200, 40
@@ -58,10 +60,35 @@ class _Reconstruction:
         self.narrow = Narrow(problem, repaired.weights)
         facts = self.narrow.facts
         self.segments = [s for s in map(self._known, find_segments(facts)) if s is not None]
-        share = problem.budget // 6
-        self.before = Walk(problem.model, problem.analysis.facts, problem.batches, share)
-        self.after = self.narrow.walk(problem.batches, share)
+        self.share = MULTIPLY_ADDS / max(1, len(self.segments))
+        self.segments = self._affordable()
+        self.before, self.after = self._walks(problem.batches)
         self.random = np.random.default_rng(problem.seed)
+
+    def _walks(self, batches: Sequence[Feeds]) -> tuple[Walk, Walk]:
+        """Through the original and through the pruned network."""
+        problem, held = self.problem, self.problem.budget // 6
+        original = Walk(problem.model, problem.analysis.facts, batches, held)
+        return original, self.narrow.walk(batches, held)
+
+    def _affordable(self) -> list[Segment]:
+        """The segments that get enough steps of a batch each; no others are run and held for nothing."""
+        before, after = self._walks(self.problem.batches[:1])
+        found = []
+        with contextlib.closing(before), contextlib.closing(after):
+            for segment in self.segments:
+                before.advance([segment.result], {})
+                after.advance(segment.inputs, {})
+                target = self.narrow.cut(segment.result, before.get(segment.result, 0))
+                row = Rows({n: after.get(n, 0) for n in segment.inputs}, {segment.result: target})
+                start = {n: after.builder.weight(n) for n in segment.weights}
+                likeness = {segment.result: Likeness.of_values([target])}
+                with contextlib.closing(
+                    Descent(after.builder, segment.nodes, row, start, likeness)
+                ) as descent:
+                    if self.share >= FEWEST_STEPS * descent.multiply_adds(row, start):
+                        found.append(segment)
+        return found
 
     def _known(self, segment: Segment) -> Segment | None:
         """The segment with weights of the original only; None if it has lost nothing or is not comparable."""
@@ -80,12 +107,11 @@ class _Reconstruction:
     def run(self) -> Repair:
         learnt: dict[str, Array] = {}
         result = Repair()
-        share = MULTIPLY_ADDS / max(1, len(self.segments))
         for number, segment in enumerate(self.segments):
             self.problem.say(number, len(self.segments))
             rows = self._rows(segment, number, learnt)
             if rows:
-                self._fit(segment, rows, share, learnt, result)
+                self._fit(segment, rows, learnt, result)
         self.before.close()
         self.after.close()
         self.problem.say(len(self.segments), len(self.segments))
@@ -121,9 +147,7 @@ class _Reconstruction:
     def _cut(self, name: str, batch: int) -> Array:
         return self.narrow.cut(name, self.before.get(name, batch))
 
-    def _fit(
-        self, segment: Segment, rows: list[Rows], share: float, learnt: dict[str, Array], result: Repair
-    ) -> None:
+    def _fit(self, segment: Segment, rows: list[Rows], learnt: dict[str, Array], result: Repair) -> None:
         builder = self.after.builder
         start = {n: learnt.get(n, builder.weight(n)) for n in segment.weights}
         aside = max(1, len(rows) // 8)
@@ -136,7 +160,7 @@ class _Reconstruction:
             height = max(1, target.size // max(1, target.shape[-1]))
             together = min(len(learn), math.ceil(ROWS / height))
             work = descent.multiply_adds(rows[0], start) * together
-            steps = min(STEPS, int(share / max(1, work)))
+            steps = min(STEPS, int(self.share / max(1, work)))
             if steps < FEWEST_STEPS:
                 return
             found = descend(descent, start, learn, judge, steps, together, self.random)
