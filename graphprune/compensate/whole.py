@@ -74,8 +74,6 @@ def fit_whole(problem: CompensationProblem, repaired: Repair) -> Repair:
     Returns:
         New weights at their original shapes.
     """
-    if not problem.lifelike:  # pictures that somebody made up were never seen to gain by it
-        return Repair()
     narrow = Narrow(problem, repaired.weights)
     stretch = find_stretch(narrow.facts)
     if stretch is None:
@@ -125,7 +123,7 @@ class _Whole:
         else:
             return {}
         steps, left = plan.steps, plan.in_all - plan.steps
-        while found.after < (1 - GOING_ON) * found.before and found.after > NEAR:
+        while self.problem.lifelike and found.after < (1 - GOING_ON) * found.before and found.after > NEAR:
             steps *= LONGER
             left -= steps
             if left < 0:

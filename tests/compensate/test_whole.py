@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import graphprune
+from graphprune import inputs
 from graphprune.analysis.facts import read_graph
 from graphprune.compensate import whole
 from graphprune.compensate.likeness import Likeness
@@ -139,9 +140,10 @@ def test_rounds_end_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fitted_in_rounds(monkeypatch, 0) == [100]
 
 
-def test_inputs_that_are_made_up_are_not_fitted_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whole, "find_stretch", lambda _: pytest.fail("it was looked for"))
-    graphprune.prune(model_of(*SCORES), 0.5, recipe="auto", compensation="refit-blocks")
+def test_made_up_inputs_are_fitted_to_for_one_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = inputs.CompensationProblem
+    monkeypatch.setattr(inputs, "CompensationProblem", lambda *given: problem(*given[:-1], False))
+    assert fitted_in_rounds(monkeypatch, whole.ALL_WORK) == [100]
 
 
 def lost(model: onnx.ModelProto, calib: Array, fresh: Array) -> float:
