@@ -9,7 +9,7 @@ stands before it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,47 +63,55 @@ def draw_sequences(
     Returns:
         As many batches as the work allows; none if the model does not speak.
     """
-    if not may_speak(model) or not _fit(batches[0]):
-        return ()
     random = np.random.default_rng(seed)
-    try:
-        with open_session(model) as session:
-            speaker = find_speaker(session, batches[0], bounds)
-            if speaker is None:
-                return ()
-            shorter = _affordable(speaker, batches, _weights(model))
-            return tuple(_drawn(session, speaker, feeds, random) for feeds in shorter)
-    except ModelError:  # it does not run on every length, say
-        return ()
+
+    def drawn(session: Session, speaker: Speaker) -> tuple[Feeds, ...]:
+        shorter = _affordable(speaker, batches, _weights(model))
+        return tuple(_drawn(session, speaker, feeds, random) for feeds in shorter)
+
+    return _spoken(model, batches[0], bounds, drawn)
 
 
 def respoken(
-    model: ir.Model, batches: Sequence[Feeds], bounds: Mapping[str, int], seed: int | tuple[int, ...]
+    model: ir.Model, batches: Sequence[Feeds], bounds: Mapping[str, int], seed: int, times: int = 1
 ) -> tuple[Feeds, ...]:
     """Feeds with some of their tokens replaced by what the model says after those before.
 
     What comes out is text of the kind that was given, but text that nobody has written: more to learn from,
-    at the cost of running the model once.
+    at the cost of running the model once for each time.
 
     Args:
         model: any model.
         batches: valid feeds.
         bounds: how many rows the tables have that inputs index.
         seed: equal seeds give equal tokens.
+        times: how often all batches are spoken along.
 
     Returns:
-        As many batches as were given; none if the model does not speak.
+        As many batches as were given, that many times; none if the model does not speak.
     """
-    if not may_speak(model) or not _fit(batches[0]):
+
+    def replaced(session: Session, speaker: Speaker) -> tuple[Feeds, ...]:
+        draws = [np.random.default_rng((seed, k)) for k in range(times)]
+        return tuple(_replaced(session, speaker, feeds, random) for random in draws for feeds in batches)
+
+    return _spoken(model, batches[0], bounds, replaced)
+
+
+def _spoken(
+    model: ir.Model,
+    feeds: Feeds,
+    bounds: Mapping[str, int],
+    say: Callable[[Session, Speaker], tuple[Feeds, ...]],
+) -> tuple[Feeds, ...]:
+    """What a model says; nothing if it does not speak."""
+    if not may_speak(model) or not _fit(feeds):
         return ()
-    random = np.random.default_rng(seed)
     try:
         with open_session(model) as session:
-            speaker = find_speaker(session, batches[0], bounds)
-            if speaker is None:
-                return ()
-            return tuple(_replaced(session, speaker, feeds, random) for feeds in batches)
-    except ModelError:
+            speaker = find_speaker(session, feeds, bounds)
+            return () if speaker is None else say(session, speaker)
+    except ModelError:  # it does not run on every length, say
         return ()
 
 

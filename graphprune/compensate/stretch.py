@@ -87,11 +87,17 @@ def _ends(facts: GraphFacts, links: Links) -> dict[str, int]:
     return found
 
 
-def _tells_words(name: str, facts: GraphFacts, links: Links) -> bool:
-    """Whether a product has a column for each row of the largest table that an input is looked up in."""
+def _before_additions(name: str, links: Links) -> NodeFacts | None:
+    """What makes a tensor, biases that are added left out."""
     node = links.producer.get(name)
     while node is not None and node.op == "Add":
         node = next((links.producer[n] for n in node.inputs if n in links.producer), None)
+    return node
+
+
+def _tells_words(name: str, facts: GraphFacts, links: Links) -> bool:
+    """Whether a product has a column for each row of the largest table that an input is looked up in."""
+    node = _before_additions(name, links)
     if node is None or node.domain or node.op not in ("MatMul", "Gemm"):
         return False
     weight, axis = node.inputs[1], 0 if node.attributes.get("transB") else 1
@@ -116,9 +122,7 @@ def _rows_looked_up(node: NodeFacts, facts: GraphFacts, links: Links) -> int:
 
 def _class_axis(name: str, links: Links) -> int:
     """Channels of what a convolution gives, else the last axis."""
-    node = links.producer.get(name)
-    while node is not None and node.op == "Add":
-        node = next((links.producer[n] for n in node.inputs if n in links.producer), None)
+    node = _before_additions(name, links)
     return 1 if node is not None and node.op in ("Conv", "ConvTranspose") else -1
 
 

@@ -161,14 +161,11 @@ class _Whole:
     def _batches(self, given: Sequence[Feeds], plan: _Plan) -> list[Feeds]:
         return [b for feeds in given for b in self._sliced(feeds, plan.samples)]
 
-    def _respoken(self) -> list[Feeds]:
+    def _respoken(self) -> Sequence[Feeds]:
         """The inputs with words of the model's own, if it is a language model."""
-        model, sizes = self.problem.model, dict(self.problem.analysis.recording.sizes)
-        tables = bounds(model, sizes)
-        found: list[Feeds] = []
-        for k in range(RESPOKEN):
-            found += respoken(model, self.problem.batches, tables, (self.problem.seed, k))
-        return found
+        problem = self.problem
+        tables = bounds(problem.model, dict(problem.analysis.recording.sizes))
+        return respoken(problem.model, problem.batches, tables, problem.seed, RESPOKEN)
 
     def _sliced(self, feeds: Feeds, samples: int) -> list[Feeds]:
         size = self._samples(feeds)

@@ -192,7 +192,7 @@ def test_what_does_not_matter_has_no_gradient() -> None:
 
 
 def test_negative_padding_crops() -> None:
-    """The reference implementation has none: held against the runtime's own."""
+    """The reference implementation has none, so what it should be is written out."""
     model = onnx.parser.parse_model(
         '<ir_version: 8, opset_import: ["" : 18]> g (float[2, 5] x) => (float[] y) '
         "{ n = Constant<value_ints=[0, -2, 0, 1]>() y = Pad(x, n) }"
