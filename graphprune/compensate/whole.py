@@ -3,21 +3,23 @@
 Fitting piece by piece treats every error in the middle alike, whatever the rest of the network makes of it.
 Here all weights move together on what comes out at the end: knowledge distillation (Hinton et al., 2015) on
 calibration inputs alone, from a start that is near already, for a bounded time. Inputs kept aside decide
-which weights win, and whether any do. As long as a round of steps gains much, a longer one follows, its steps
-large at first again (Loshchilov and Hutter, "SGDR", ICLR 2017). A language model also reads
-the calibration text with some of its words replaced by its own, so that it does not learn the text by heart.
+which weights win, and whether any do. Where a round of steps gains much, a longer one follows, its steps
+large at first again (Loshchilov and Hutter, "SGDR", ICLR 2017). So that inputs are not learnt by heart,
+others are read as well: mixtures of two, or by a language model its text with some words replaced by its own.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graphprune.calibrate.mixed import mixed
 from graphprune.calibrate.sampled import respoken
 from graphprune.calibrate.synthetic import bounds
 from graphprune.compensate.descent import RATE, Descent, Fitted, Rows, descend
@@ -31,16 +33,16 @@ Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
 WORK = 400_000_000_000  # multiply-adds of the first round forwards, elements counted in
-ALL_WORK = 2 * WORK  # of all rounds
+ALL_WORK = 2 * WORK  # of both rounds
 MEMORY = 1 << 28  # bytes of tensors that a batch makes forwards
 HELD = 1 << 30  # bytes of what all batches read and should give
 STEPS, FEWEST_STEPS = 400, 100
 ROWS = 1024  # of the outputs in one step
 RATES = (RATE, RATE / 4)  # tried in turn: a narrow network near its best is led away by large steps
 LEAST_GAIN = 0.01  # of the loss; below it weights stay as they are
-LONGER = 4  # times the steps of a round that the next one has
-GOING_ON = 0.1  # of the loss that a round gains, for another one to follow
-NEAR = 0.01  # loss at which no more rounds follow
+LONGER = 8  # times the steps of the first round that the second has, at most
+GOING_ON = 0.1  # of the loss that the first round gains, for another one to follow
+NEAR = 0.004  # loss at which no other round follows
 RESPOKEN = 4  # times that a language model's text is read with words of its own
 _FEWEST_BATCHES = 4
 
@@ -54,7 +56,7 @@ class _Plan:
         samples: of a batch.
         together: batches of a step.
         most: batches that can be held.
-        in_all: steps of all rounds.
+        in_all: steps of both rounds.
     """
 
     steps: int
@@ -92,12 +94,12 @@ class _Whole:
         plan = self._plan()
         if plan is None or plan.steps < FEWEST_STEPS:
             return Repair()
-        given = self._batches(self.problem.batches, plan)[: plan.most]
+        given = list(itertools.islice(self._batches(self.problem.batches, plan), plan.most))
         aside = max(1, len(given) // 8)
         if len(given) < max(_FEWEST_BATCHES, plan.together):
             return Repair()
-        more = self._batches(self._respoken(), plan) if len(given) < plan.most else []
-        rows = self._rows([*more[: plan.most - len(given)], *given])
+        most = min(plan.most - len(given), plan.steps * plan.together)
+        rows = self._rows([*itertools.islice(self._batches(self._more(), plan), max(0, most)), *given])
         if not rows:
             return Repair()
         with self._descent(rows) as descent:
@@ -122,13 +124,10 @@ class _Whole:
                 break
         else:
             return {}
-        steps, left = plan.steps, plan.in_all - plan.steps
-        while self.problem.lifelike and found.after < (1 - GOING_ON) * found.before and found.after > NEAR:
-            steps *= LONGER
-            left -= steps
-            if left < 0:
-                break
-            found = fitted(found.weights, steps, rate)
+        more = min(LONGER * plan.steps, plan.in_all - plan.steps)
+        gains = found.after < (1 - GOING_ON) * found.before and found.after > NEAR
+        if self.problem.lifelike and gains and more > plan.steps:
+            found = fitted(found.weights, more, rate)
         return found.weights
 
     def _plan(self) -> _Plan | None:
@@ -158,14 +157,15 @@ class _Whole:
         free = all(any(recording.dynamic(n)[:1]) for n in feeds)
         return max(1, sizes.pop()) if len(sizes) == 1 and free else 1
 
-    def _batches(self, given: Sequence[Feeds], plan: _Plan) -> list[Feeds]:
-        return [b for feeds in given for b in self._sliced(feeds, plan.samples)]
+    def _batches(self, given: Iterable[Feeds], plan: _Plan) -> Iterator[Feeds]:
+        return (b for feeds in given for b in self._sliced(feeds, plan.samples))
 
-    def _respoken(self) -> Sequence[Feeds]:
-        """The inputs with words of the model's own, if it is a language model."""
+    def _more(self) -> Iterable[Feeds]:
+        """Other inputs of the kind that was given: a language model's own words, or mixtures."""
         problem = self.problem
         tables = bounds(problem.model, dict(problem.analysis.recording.sizes))
-        return respoken(problem.model, problem.batches, tables, problem.seed, RESPOKEN)
+        spoken = respoken(problem.model, problem.batches, tables, problem.seed, RESPOKEN)
+        return spoken or (mixed(problem.batches, tables, problem.seed) if problem.lifelike else ())
 
     def _sliced(self, feeds: Feeds, samples: int) -> list[Feeds]:
         size = self._samples(feeds)

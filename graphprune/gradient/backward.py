@@ -10,18 +10,21 @@ from numpy.typing import NDArray
 
 from graphprune.analysis.facts import NodeFacts
 from graphprune.gradient.along import ALONG, plain_resize
+from graphprune.gradient.convolution import CONVOLUTION
 from graphprune.gradient.elementwise import ELEMENTWISE
 from graphprune.gradient.linear import LINEAR
 from graphprune.gradient.moving import MOVING
 from graphprune.gradient.norms import NORMS
-from graphprune.gradient.pooling import POOLING, plain_window
+from graphprune.gradient.pooling import POOLING
 from graphprune.gradient.product import Product, Values
 from graphprune.gradient.recurrent import RECURRENT, plain
+from graphprune.gradient.window import plain_window
 
 Array = NDArray[Any]
 
 PRODUCTS: Mapping[tuple[str, str], Product] = {
     **ALONG,
+    **CONVOLUTION,
     **ELEMENTWISE,
     **LINEAR,
     **MOVING,

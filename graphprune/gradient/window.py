@@ -1,0 +1,68 @@
+"""Where the places of a sliding kernel meet its input: for pooling and convolution alike."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.analysis.facts import NodeFacts
+
+Array = NDArray[Any]
+
+
+def plain_window(node: NodeFacts) -> bool:
+    """Whether a sliding window has explicit padding, and averages are taken of whole windows."""
+    explicit = node.attributes.get("auto_pad", "NOTSET") in ("NOTSET", "")
+    return explicit and not (node.op == "AveragePool" and node.attributes.get("ceil_mode"))
+
+
+class Window:
+    """Where each place of a kernel meets the padded input, for every output position.
+
+    Args:
+        node: with the attributes of a window.
+        kernel: its size.
+        outputs: how many positions it takes, along each axis.
+    """
+
+    def __init__(self, node: NodeFacts, kernel: Sequence[int], outputs: Sequence[int]) -> None:
+        rank = len(kernel)
+        self.kernel, self.outputs = tuple(kernel), tuple(outputs)
+        self.strides = tuple(int(s) for s in node.attributes.get("strides") or [1] * rank)
+        self.dilations = tuple(int(d) for d in node.attributes.get("dilations") or [1] * rank)
+        self.pads = tuple(int(p) for p in node.attributes.get("pads") or [0] * (2 * rank))
+
+    def places(self) -> Iterator[tuple[tuple[int, ...], Any]]:
+        """Each place of the kernel and the slice of a padded array that it reads."""
+        for place in itertools.product(*(range(k) for k in self.kernel)):
+            cut = tuple(
+                slice(p * d, p * d + s * (n - 1) + 1, s)
+                for p, d, s, n in zip(place, self.dilations, self.strides, self.outputs, strict=True)
+            )
+            yield place, (..., *cut)
+
+    def beyond(self, sizes: Sequence[int]) -> list[tuple[int, int]]:
+        """What lies before and after an input of some sizes, as far as the last window reaches."""
+        found = []
+        for k, size in enumerate(sizes):
+            reach = self.strides[k] * (self.outputs[k] - 1) + self.dilations[k] * (self.kernel[k] - 1) + 1
+            found.append((self.pads[k], max(0, reach - self.pads[k] - size)))
+        return found
+
+    def padded(self, x: Array, value: float) -> Array:
+        """An array with what lies beyond the edges of its last axes."""
+        rank = len(self.kernel)
+        beyond = self.beyond(x.shape[-rank:])
+        if not any(map(any, beyond)):
+            return x
+        return np.pad(x, [(0, 0)] * (x.ndim - rank) + beyond, constant_values=value)
+
+    def inner(self, padded: Array, shape: Sequence[int]) -> Array:
+        """The part of a padded array that is the input."""
+        sizes = shape[-len(self.kernel) :]
+        cut: Any = (..., *(slice(p, p + n) for p, n in zip(self.pads, sizes, strict=False)))
+        return np.asarray(padded[cut])
