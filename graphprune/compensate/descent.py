@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,10 +98,14 @@ class Descent:
         feeds = {k: v for k, v in {**rows.feeds, **weights}.items() if k in self._ports}
         return self._session.run(feeds, list(outputs))
 
-    def fits(self, rows: Rows, weights: Weights) -> bool:
-        """Whether what is given has the shape of what should be."""
-        found = self._run(rows, weights, tuple(rows.targets))
-        return all(found[n].shape == t.shape for n, t in rows.targets.items())
+    def fits(self, rows: Iterable[Rows], weights: Weights) -> bool:
+        """Whether what is given has the shape of what should be; of rows of equal shapes one is tried."""
+        kinds = {tuple((n, a.shape) for n, a in (*r.feeds.items(), *r.targets.items())): r for r in rows}
+        for row in kinds.values():
+            found = self._run(row, weights, tuple(row.targets))
+            if any(found[n].shape != t.shape for n, t in row.targets.items()):
+                return False
+        return True
 
     def loss(self, rows: Sequence[Rows], weights: Weights) -> tuple[float, float]:
         """What is lost of the targets on average, and of the values of those not known to be scores."""
@@ -125,10 +129,6 @@ class Descent:
         seeds = {n: self._likeness[n].slope(values[n], t) for n, t in row.targets.items()}
         with np.errstate(over="ignore", invalid="ignore"):  # whoever descends stops there
             return backward(self._nodes, values, seeds, tuple(weights))
-
-    def multiply_adds(self, row: Rows, weights: Weights) -> int:
-        """Of one batch, forwards."""
-        return self._products(self.run(row, weights))
 
     def work(self, row: Rows, weights: Weights) -> int:
         """Of one batch, forwards, in multiply-adds; each element that is computed counts for some."""

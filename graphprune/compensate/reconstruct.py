@@ -30,7 +30,7 @@ from graphprune.passes import CompensationProblem, Repair, Repaired
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
-MULTIPLY_ADDS = 4e11  # of all steps forwards, about a minute on one core
+WORK = 4e11  # multiply-adds of all steps forwards, elements counted in: about a minute on one core
 STEPS, FEWEST_STEPS = 200, 40
 ROWS = 1024  # of the target in one step, at least
 HELD = 1 << 28  # bytes of what a segment reads and should give; of more, evenly spread batches
@@ -60,7 +60,7 @@ class _Reconstruction:
         self.narrow = Narrow(problem, repaired.weights)
         facts = self.narrow.facts
         self.segments = [s for s in map(self._known, find_segments(facts)) if s is not None]
-        self.share = MULTIPLY_ADDS / max(1, len(self.segments))
+        self.share = WORK / max(1, len(self.segments))
         self.segments = self._affordable()
         self.before, self.after = self._walks(problem.batches)
         self.random = np.random.default_rng(problem.seed)
@@ -86,7 +86,7 @@ class _Reconstruction:
                 with contextlib.closing(
                     Descent(after.builder, segment.nodes, row, start, likeness)
                 ) as descent:
-                    if self.share >= FEWEST_STEPS * descent.multiply_adds(row, start):
+                    if self.share >= FEWEST_STEPS * descent.work(row, start):
                         found.append(segment)
         return found
 
@@ -154,12 +154,12 @@ class _Reconstruction:
         learn, judge = rows[:-aside], rows[-aside:]
         likeness = {segment.result: Likeness.of_values([r.targets[segment.result] for r in rows])}
         with contextlib.closing(Descent(builder, segment.nodes, rows[0], start, likeness)) as descent:
-            if not all(descent.fits(r, start) for r in rows):
+            if not descent.fits(rows, start):
                 return
             target = rows[0].targets[segment.result]
             height = max(1, target.size // max(1, target.shape[-1]))
             together = min(len(learn), math.ceil(ROWS / height))
-            work = descent.multiply_adds(rows[0], start) * together
+            work = descent.work(rows[0], start) * together
             steps = min(STEPS, int(self.share / max(1, work)))
             if steps < FEWEST_STEPS:
                 return

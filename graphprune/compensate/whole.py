@@ -40,7 +40,7 @@ STEPS, FEWEST_STEPS = 400, 100
 ROWS = 1024  # of the outputs in one step
 RATES = (RATE, RATE / 4)  # tried in turn: a narrow network near its best is led away by large steps
 LEAST_GAIN = 0.01  # of the loss; below it weights stay as they are
-LONGER = 8  # times the steps of the first round that the second has, at most
+LONGER = 4  # times the steps of the first round that the second has, at most
 GOING_ON = 0.1  # of the loss that the first round gains, for another one to follow
 NEAR = 0.004  # loss at which no other round follows
 RESPOKEN = 4  # times that a language model's text is read with words of its own
@@ -95,15 +95,16 @@ class _Whole:
         if plan is None or plan.steps < FEWEST_STEPS:
             return Repair()
         given = list(itertools.islice(self._batches(self.problem.batches, plan), plan.most))
-        aside = max(1, len(given) // 8)
         if len(given) < max(_FEWEST_BATCHES, plan.together):
             return Repair()
-        most = min(plan.most - len(given), plan.steps * plan.together)
-        rows = self._rows([*itertools.islice(self._batches(self._more(), plan), max(0, most)), *given])
+        most = max(0, min(plan.most - len(given), plan.steps * plan.together))
+        more = list(itertools.islice(self._batches(self._more(), plan), most))
+        aside = max(1, len(given) // (4 if more else 8))
+        rows = self._rows([*more, *given])
         if not rows:
             return Repair()
         with self._descent(rows) as descent:
-            if not all(descent.fits(r, self.start) for r in rows):
+            if not descent.fits(rows, self.start):
                 return Repair()
             weights = self._rounds(descent, rows[:-aside], rows[-aside:], plan)
         return Repair({n: self.narrow.restored(n, a) for n, a in weights.items()})
@@ -136,7 +137,7 @@ class _Whole:
         if not rows or not self.start:
             return None
         with self._descent(rows) as descent:
-            if not descent.fits(rows[0], self.start):
+            if not descent.fits(rows, self.start):
                 return None
             work, size = descent.work(rows[0], self.start), descent.memory(rows[0], self.start)
         height = max(_height(rows[0].targets[n], a) for n, a in self.stretch.ends.items())
