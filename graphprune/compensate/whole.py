@@ -106,7 +106,9 @@ class _Whole:
         with self._descent(rows) as descent:
             if not descent.fits(rows, self.start):
                 return Repair()
-            weights = self._rounds(descent, rows[:-aside], rows[-aside:], plan)
+            real, judge = rows[len(more) : -aside], rows[-aside:]
+            learn = [*rows[: len(more)], *real * max(1, len(more) // len(real))]  # each half of the time
+            weights = self._rounds(descent, learn, judge, plan)
         return Repair({n: self.narrow.restored(n, a) for n, a in weights.items()})
 
     def _rounds(
@@ -120,7 +122,7 @@ class _Whole:
             return descend(descent, start, learn, judge, steps, together, random, rate, given_up)
 
         for rate in RATES:
-            found = fitted(self.start, plan.steps, rate, given_up=True)
+            found = fitted(self.start, plan.steps, rate, given_up=rate > min(RATES))
             if found.after < (1 - LEAST_GAIN) * found.before:
                 break
         else:
