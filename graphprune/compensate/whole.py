@@ -11,6 +11,7 @@ others are read as well: mixtures of two, or by a language model its text with s
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,8 @@ class _Whole:
         if len(given) < max(_FEWEST_BATCHES, plan.together):
             return Repair()
         most = max(0, min(plan.most - len(given), plan.steps * plan.together))
-        more = list(itertools.islice(self._batches(self._more(), plan), most))
+        spoken = self._respoken()
+        more = list(itertools.islice(self._batches(spoken or self._mixed(), plan), most))
         aside = max(1, len(given) // (4 if more else 8))
         rows = self._rows([*more, *given])
         if not rows:
@@ -107,7 +109,8 @@ class _Whole:
             if not descent.fits(rows, self.start):
                 return Repair()
             real, judge = rows[len(more) : -aside], rows[-aside:]
-            learn = [*rows[: len(more)], *real * max(1, len(more) // len(real))]  # each half of the time
+            times = 1 if spoken else max(1, len(more) // len(real))  # mixtures are half of what is read
+            learn = [*rows[: len(more)], *real * times]
             weights = self._rounds(descent, learn, judge, plan)
         return Repair({n: self.narrow.restored(n, a) for n, a in weights.items()})
 
@@ -163,12 +166,18 @@ class _Whole:
     def _batches(self, given: Iterable[Feeds], plan: _Plan) -> Iterator[Feeds]:
         return (b for feeds in given for b in self._sliced(feeds, plan.samples))
 
-    def _more(self) -> Iterable[Feeds]:
-        """Other inputs of the kind that was given: a language model's own words, or mixtures."""
+    @functools.cached_property
+    def _tables(self) -> Mapping[str, int]:
+        """Rows of the tables that inputs index."""
+        return bounds(self.problem.model, dict(self.problem.analysis.recording.sizes))
+
+    def _respoken(self) -> Sequence[Feeds]:
+        """The inputs with words of the model's own, if it is a language model."""
         problem = self.problem
-        tables = bounds(problem.model, dict(problem.analysis.recording.sizes))
-        spoken = respoken(problem.model, problem.batches, tables, problem.seed, RESPOKEN)
-        return spoken or (mixed(problem.batches, tables, problem.seed) if problem.lifelike else ())
+        return respoken(problem.model, problem.batches, self._tables, problem.seed, RESPOKEN)
+
+    def _mixed(self) -> Iterator[Feeds]:
+        return mixed(self.problem.batches, self._tables, self.problem.seed)
 
     def _sliced(self, feeds: Feeds, samples: int) -> list[Feeds]:
         size = self._samples(feeds)
