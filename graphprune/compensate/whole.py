@@ -43,7 +43,7 @@ RATES = (RATE, RATE / 4)  # tried in turn: a narrow network near its best is led
 LEAST_GAIN = 0.01  # of the loss; below it weights stay as they are
 LONGER = 4  # times the steps of the first round that the second has, at most
 GOING_ON = 0.1  # of the loss that the first round gains, for another one to follow
-NEAR = 0.004  # loss at which no other round follows
+NEAR = 0.005  # loss at which no other round follows
 RESPOKEN = 4  # times that a language model's text is read with words of its own
 _FEWEST_BATCHES = 4
 
