@@ -99,7 +99,7 @@ class _Whole:
         if len(given) < max(_FEWEST_BATCHES, plan.together):
             return Repair()
         most = max(0, min(plan.most - len(given), plan.steps * plan.together))
-        spoken = self._respoken()
+        spoken = self._respoken() if most else ()
         more = list(itertools.islice(self._batches(spoken or self._mixed(), plan), most))
         aside = max(1, len(given) // (4 if more else 8))
         rows = self._rows([*more, *given])

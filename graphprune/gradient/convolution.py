@@ -79,22 +79,10 @@ def _transposed(
         weight: of both.
         sizes: of what the transpose gives.
     """
-    rank = len(sizes)
     more: tuple[int, ...] = ()
     if op == "ConvTranspose":
-        reach = (
-            s * (n - 1) + d * (k - 1) + 1 - before - after
-            for s, n, d, k, before, after in zip(
-                window.strides,
-                g.shape[2:],
-                window.dilations,
-                window.kernel,
-                window.pads[:rank],
-                window.pads[rank:],
-                strict=True,
-            )
-        )
-        more = tuple(n - r for n, r in zip(sizes, reach, strict=True))
+        before, after = window.pads[: len(sizes)], window.pads[len(sizes) :]
+        more = tuple(n + b + a - r for n, b, a, r in zip(sizes, before, after, window.reach, strict=True))
     groups = int(node.attributes.get("group") or 1)
     session = _opened(op, groups, window.strides, window.dilations, window.pads, more)
     found = session.run({"x": g.astype(np.float32), "w": weight.astype(np.float32)})["y"]

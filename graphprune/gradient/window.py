@@ -45,18 +45,19 @@ class Window:
             )
             yield place, (..., *cut)
 
-    def beyond(self, sizes: Sequence[int]) -> list[tuple[int, int]]:
-        """What lies before and after an input of some sizes, as far as the last window reaches."""
-        found = []
-        for k, size in enumerate(sizes):
-            reach = self.strides[k] * (self.outputs[k] - 1) + self.dilations[k] * (self.kernel[k] - 1) + 1
-            found.append((self.pads[k], max(0, reach - self.pads[k] - size)))
-        return found
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """How much of the padded input all positions take together, along each axis."""
+        return tuple(
+            s * (n - 1) + d * (k - 1) + 1
+            for s, n, d, k in zip(self.strides, self.outputs, self.dilations, self.kernel, strict=True)
+        )
 
     def padded(self, x: Array, value: float) -> Array:
-        """An array with what lies beyond the edges of its last axes."""
+        """An array with what lies beyond the edges of its last axes, as far as the last window reaches."""
         rank = len(self.kernel)
-        beyond = self.beyond(x.shape[-rank:])
+        sizes = zip(self.reach, self.pads[:rank], x.shape[-rank:], strict=True)
+        beyond = [(before, max(0, reach - before - size)) for reach, before, size in sizes]
         if not any(map(any, beyond)):
             return x
         return np.pad(x, [(0, 0)] * (x.ndim - rank) + beyond, constant_values=value)
