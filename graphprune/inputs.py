@@ -167,6 +167,18 @@ class Inputs:
                 f"too few calibration inputs: {len(short)} operators were repaired on fewer rows than they "
                 f'keep columns (worst: "{worst.node}", {worst.rows} rows for {worst.kept} columns); give more'
             )
+        if broken := [o for o in repair.operators if o.left_out]:
+            worst = max(broken, key=lambda o: o.left_out / (o.left_out + o.rows))
+            found.append(
+                f"{len(broken)} operators met values that are not finite, which were left out (worst: "
+                f'"{worst.node}", {worst.left_out} of {worst.left_out + worst.rows} rows); look whether the '
+                "inputs are what the model expects"
+            )
+        if copies := self.calibration.copies:
+            found.append(
+                f"{copies} of the {self.calibration.samples} inputs are copies of others, which say nothing "
+                "new: scores, repair and agreement are of the few that differ; give different ones"
+            )
         if self.calibration.synthetic and self.judges_made_up:
             moved = ", channels brought back to what training gave them" if self.twin is not None else ""
             found.append(

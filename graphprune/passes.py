@@ -201,6 +201,7 @@ class Repaired:
         before, after: share of the variance of its output that is lost, without and with the repair.
         damping: that was chosen; infinity if its weight was left alone.
         note: why nothing was done, or "".
+        left_out: rows that were not used, because they or what they should give are not finite.
     """
 
     node: str
@@ -211,6 +212,7 @@ class Repaired:
     after: float
     damping: float
     note: str = ""
+    left_out: int = 0
 
 
 @dataclass(slots=True)

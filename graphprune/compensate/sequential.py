@@ -35,6 +35,7 @@ Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
 _ROUTED = "which rows reach it depends on the data"
+_OUT_OF_RANGE = "what would make up for it does not fit its type"
 ROWS = 32768  # rows of each operator that are looked at, at least this many and eight for each column
 
 
@@ -269,6 +270,9 @@ class _Repairer:
                 continue
             start = weight[block][np.ix_(r, c)].astype(np.float64)
             both = folds[0].merged(folds[1])
+            if not both.count:
+                fitted[block][np.ix_(r, c)] = start
+                continue
             new, damping = start, float("inf")
             if self.how.weights and not item.why:
                 new, damping = fit_checked(folds, start, centred=centred, scale_only=self.how.scale_only)
@@ -283,11 +287,11 @@ class _Repairer:
             shift[block][r] = both.mean_y - new @ both.mean
         count = sum(f.count for f in moments[0]) if moments else 0
         note = item.why
-        if not item.why:
-            seen = item.layout.tensor(fitted / item.gain, item.shape)
-            self.result.weights[item.weight] = item.stored(seen, stored)
-        if item.bias and self.how.centred and (not state):
-            self._shift_bias(item, shift)
+        found = self._found(item, stored, fitted, shift)
+        if all(np.isfinite(a).all() for a in found.values()):
+            self.result.weights.update(found)
+        else:
+            note, loss[2] = _OUT_OF_RANGE, loss[1]
         scale = max(loss[0], 1e-30)
         self.result.operators.append(
             Repaired(
@@ -299,8 +303,20 @@ class _Repairer:
                 loss[2] / scale,
                 max(dampings, default=0.0),
                 note,
+                sum(f.left_out for f in moments[0]) if moments else 0,
             )
         )
+
+    def _found(self, item: Linear, stored: Array, fitted: Array, shift: Array) -> dict[str, Array]:
+        """New values of the weight and the bias of an operator, as they are stored."""
+        found = {}
+        with np.errstate(over="ignore"):  # whoever asks looks whether they are finite
+            if not item.why:
+                seen = item.layout.tensor(fitted / item.gain, item.shape)
+                found[item.weight] = item.stored(seen, stored)
+            if item.bias and self.how.centred and not isinstance(item.layout, StateLayout):
+                found[item.bias] = self._shifted_bias(item, shift)
+        return found
 
     def _comparable(self, item: Linear) -> bool:
         """Whether the same rows reach the operator in both networks, which data may choose."""
@@ -309,7 +325,7 @@ class _Repairer:
             for k in range(len(self.batches))
         )
 
-    def _shift_bias(self, item: Linear, shift: Array) -> None:
+    def _shifted_bias(self, item: Linear, shift: Array) -> Array:
         stored = self.facts.weights[item.bias].numpy()
         now = self.result.weights.get(item.bias)
         if now is None:
@@ -318,7 +334,7 @@ class _Repairer:
         kept = self._kept(item.bias)
         if kept is not None:
             moved = np.where(kept, moved, 0)
-        self.result.weights[item.bias] = moved.astype(stored.dtype)
+        return np.asarray(moved.astype(stored.dtype))
 
     def _moments(self, item: Linear, weight: Array, columns: Array, rows: Array) -> list[list[Moments]]:
         blocks = len(weight)
@@ -350,7 +366,8 @@ class _Repairer:
                 lost = self.original.get(beside, k).astype(np.float32) - self._get(beside, k, self.pruned)
                 extra = item.layout.outputs(lost, item.shape, chosen)
             for block in range(blocks):
-                y = g[block] @ weight[block].T
+                with np.errstate(over="ignore", invalid="ignore"):  # such rows are left out
+                    y = g[block] @ weight[block].T
                 if extra is not None and extra.shape[1:] == (y.shape[0], y.shape[1]):
                     y = y + extra[block]
                 x, t = h[block][:, columns[block]], y[:, rows[block]]

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from graphprune.validate.compare import Outputs, is_real
 from graphprune.validate.scores import as_rows, class_axis, divergence, expected_drop, top_agreement
 
-Pairs = Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]
+Floats = NDArray[np.float64]
+Pairs = Sequence[tuple[Floats, Floats]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,11 @@ class Fidelity:
 
 
 def measure_fidelity(before: Sequence[Outputs], after: Sequence[Outputs]) -> tuple[Fidelity, ...]:
-    """Compare outputs of the original and the pruned model, one entry for each real-valued output."""
+    """Compare outputs of the original and the pruned model, one entry for each real-valued output.
+
+    Only what is finite in the original is compared: an output that is nowhere finite has no entry. What is
+    no number any more in the pruned model counts as zero.
+    """
     found: list[Fidelity] = []
     for name, first in before[0].items() if before else ():
         if not is_real(first) or any(name not in a for a in after):
@@ -50,9 +55,17 @@ def measure_fidelity(before: Sequence[Outputs], after: Sequence[Outputs]) -> tup
             (b[name].astype(np.float64), a[name].astype(np.float64))
             for b, a in zip(before, after, strict=True)
         ]
-        if all(x.shape == y.shape for x, y in pairs):
-            found.append(_fidelity(name, pairs))
+        if all(x.shape == y.shape for x, y in pairs) and any(np.isfinite(x).any() for x, _ in pairs):
+            found.append(_fidelity(name, [(x, _numbers(y, x)) for x, y in pairs]))
     return tuple(found)
+
+
+def _numbers(after: Floats, before: Floats) -> Floats:
+    """Outputs of the pruned model with zeros for what was a number in the original and is none any more.
+
+    Minus infinity stays: it is how scores say impossible.
+    """
+    return np.where(np.isfinite(before) & (np.isnan(after) | np.isposinf(after)), 0.0, after)
 
 
 def _fidelity(name: str, pairs: Pairs) -> Fidelity:

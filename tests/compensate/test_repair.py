@@ -175,3 +175,32 @@ def test_experts_are_left_unrepaired_with_a_reason() -> None:
     report = graphprune.prune(module.HANDMADE["mixture_of_experts"](), 0.5).report
     assert report["equivalence"]["status"] == "equal"
     assert any("nothing was repaired" in w for w in report["warnings"])
+
+
+LOGS = """<ir_version: 8, opset_import: ["" : 17]> g (float[N, 6] x) => (float[N, 3] y) {
+    l = Log(x)
+    h = MatMul(l, a)
+    r = Relu(h)
+    y = MatMul(r, b)
+}"""
+
+
+@pytest.mark.parametrize("zeros", [1, 300])
+def test_values_that_are_not_finite_reach_no_weight(zeros: int) -> None:
+    model = model_of(LOGS, {"a": DRAW.normal(size=(6, 16)), "b": DRAW.normal(size=(16, 3))})
+    x = DRAW.uniform(0.5, 2, (256, 6)).astype(np.float32)
+    x.reshape(-1)[np.random.default_rng(0).permutation(x.size)[:zeros]] = 0  # whose logarithm is infinite
+    found = graphprune.prune(model, ratio=0.5, calib={"x": x}, benchmark=False)
+    assert all(np.isfinite(onnx.numpy_helper.to_array(t)).all() for t in found.model.graph.initializer)
+    assert np.isfinite(run(found.model, {"x": np.abs(x) + 0.1})).all()
+    assert any("not finite" in w for w in found.report["warnings"])
+
+
+def test_copies_of_inputs_are_told() -> None:
+    model = model_of(LOGS, {"a": DRAW.normal(size=(6, 16)), "b": DRAW.normal(size=(16, 3))})
+    x = DRAW.uniform(0.5, 2, (64, 6)).astype(np.float32)
+    told = [
+        graphprune.prune(model, ratio=0.5, calib={"x": given}, benchmark=False).report["warnings"]
+        for given in (x, np.concatenate([x[:1]] * 64))
+    ]
+    assert [any("copies" in w for w in warnings) for warnings in told] == [False, True]

@@ -120,3 +120,17 @@ def test_scores_of_as_many_as_there_are_inputs_are_no_classes() -> None:
     assert found.relative_error == 0
     targets = [b["logits"] for b in before]
     assert Likeness.of_scores(targets, -1).information == 0
+
+
+def test_what_is_no_number_any_more_is_lost() -> None:
+    before = np.array([[3.0, 4.0, 0.0], [0.0, 5.0, 0.0]])
+    (found,) = measure_fidelity([{"y": before}], [{"y": np.full((2, 3), np.nan)}])
+    assert (found.relative_error, found.top1) == (1.0, 0.0)
+
+
+def test_an_output_without_numbers_has_no_figures() -> None:
+    before = np.full((2, 3), np.inf)
+    assert measure_fidelity([{"y": before}], [{"y": np.zeros((2, 3))}]) == ()
+    partly = np.array([[np.nan, 1.0, 2.0]])
+    (found,) = measure_fidelity([{"y": partly}], [{"y": np.array([[7.0, 1.0, 2.0]])}])
+    assert found.relative_error == 0.0

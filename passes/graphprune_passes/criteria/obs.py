@@ -164,9 +164,9 @@ def _eliminate(readers: list[_Reader], count: int) -> Floats:
     worst = 0.0
     while alive.sum() > 1:
         costs = np.sum([r.costs(count) for r in readers], axis=0)
-        costs[~alive] = np.inf
-        number = min(step, int(alive.sum()) - 1)
-        gone = np.argpartition(costs, number - 1)[:number]
+        left = np.flatnonzero(alive)
+        number = min(step, len(left) - 1)
+        gone = left[np.argpartition(costs[left], number - 1)[:number]]
         going = np.zeros(count, bool)
         going[gone] = True
         error = sum(r.remove(going) for r in readers)

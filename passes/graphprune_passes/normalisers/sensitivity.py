@@ -9,6 +9,7 @@ one by one mislead, a trial of the whole cut finds out (`joint.py`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ Floats = NDArray[np.float64]
 
 LEVELS = (0.25, 0.6)  # shares of a group that are removed for a trial
 SAMPLES = (8, 64)  # for a trial, as many as the work allows
+FEWEST_SAMPLES, PLACES = 2, 1 << 20  # enough where samples are many places, as pictures for pictures are
 WORK = 3e12  # multiply-adds of all trials
 
 
@@ -84,7 +86,19 @@ def _samples(problem: ScoringProblem) -> int:
     """How many samples the trials are run on: fewer for large models, and always the same for one."""
     macs = CostModel(problem.analysis).cost().macs
     affordable = WORK / max(1, macs * len(LEVELS) * len(problem.groups))
-    return int(min(max(affordable, SAMPLES[0]), SAMPLES[1]))
+    fewest = min(SAMPLES[0], max(FEWEST_SAMPLES, math.ceil(PLACES / _places(problem))))
+    return int(min(max(affordable, fewest), SAMPLES[1]))
+
+
+def _places(problem: ScoringProblem) -> int:
+    """Numbers that one sample has and gives, the fewer of the two: about how many losses it measures."""
+    analysis = problem.analysis
+    shapes = analysis.recording.shapes
+    sizes = [
+        sum(math.prod(shapes.get(n, ())) for n in names)
+        for names in (analysis.facts.inputs, analysis.facts.outputs)
+    ]
+    return max(1, min(sizes) // analysis.batch)
 
 
 def _few(problem: ScoringProblem) -> list[Mapping[str, NDArray[Any]]]:
