@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from graphprune.analysis import Analysis, analyse_model
 from graphprune.calibrate import Calibration, Held, given_sizes, hold, load_calibration
 from graphprune.compensate.basis import in_basis
+from graphprune.compensate.impressions import impressed
 from graphprune.compensate.trial import with_weights
 from graphprune.dims import Keeps
 from graphprune.errors import ModelError
@@ -219,6 +220,8 @@ def prepare_inputs(
     linear = find_linear(analysis) if repair else ()
     opened, recording, names = open_biases(model, analysis.recording, linear)
     ready = replace(analyse_model(opened, recording), opened=names, spared=analysis.spared)
+    if repair and len(set(calibration.kinds)) > 1:
+        calibration = _impressed(calibration, opened, ready, wanted, seed)
     batches = calibration.batches
     judges, judged_on = batches, "the calibration inputs"
     if calibration.samples >= _JUDGED_FROM and len(batches) >= _ASIDE:
@@ -244,6 +247,17 @@ def prepare_inputs(
 
 def _among(feeds: Mapping[str, Any], batches: Sequence[Mapping[str, Any]]) -> bool:
     return any(feeds is b for b in batches)
+
+
+def _impressed(
+    calibration: Calibration, model: ir.Model, analysis: Analysis, wanted: Wanted, seed: int
+) -> Calibration:
+    """Made-up pictures as a classifier sees its classes in them, if it is one."""
+    with single_threaded():
+        found = impressed(model, analysis, calibration.batches, seed, wanted.memory // 4)
+    if found is None:
+        return calibration
+    return replace(calibration, batches=found, source=f"{calibration.source}, each moved towards a class")
 
 
 def _beside_twin(inputs: Inputs, kinds: Sequence[int], wanted: Wanted, seed: int) -> Inputs:

@@ -46,8 +46,7 @@ class Stretch:
 def find_stretch(facts: GraphFacts) -> Stretch | None:
     """The part of a graph that can be fitted to its outputs; None if there is nothing to fit."""
     links = Links.of(facts)
-    ends = _ends(facts, links)
-    reached = _reached(facts, set(ends))
+    reached, ends = find_way(facts)
     inside = {n.name for n in reached}
     read = dict.fromkeys(n for node in reached for n in node.inputs if n in facts.weights)
     free = [n for n in read if _may_change(n, facts, links, inside)]
@@ -66,6 +65,15 @@ def find_stretch(facts: GraphFacts) -> Stretch | None:
     squashed = {n.inputs[0] for n in facts.nodes if n.op in _SHARES and not n.domain}
     words = {n for n, axis in ends.items() if axis == -1 and _tells_words(n, facts, links)}
     return Stretch(tuple(nodes), inputs, tuple(free), ends, frozenset((squashed | words) & ends.keys()))
+
+
+def find_way(facts: GraphFacts) -> tuple[list[NodeFacts], dict[str, int]]:
+    """The nodes that gradients pass on from the outputs, in order, and the ends that they start from.
+
+    With each end comes the axis along which classes lie, if it holds scores of any.
+    """
+    ends = _ends(facts, Links.of(facts))
+    return _reached(facts, set(ends)), ends
 
 
 def _ends(facts: GraphFacts, links: Links) -> dict[str, int]:

@@ -172,12 +172,12 @@ class StageModel:
             outputs: tensors to give.
             replaced: other values for some weights.
             given: one example of every input.
-            free: weights that become inputs.
+            free: weights that become inputs; inputs among them are ones already.
         """
         graph = self.model.graph
         values: dict[str, ir.Value] = {}
         inputs, weights = [], []
-        for name in (*self.inputs_of(nodes), *free):
+        for name in dict.fromkeys((*self.inputs_of(nodes), *free)):
             array = given[name]
             value = ir.Value(
                 name=name,

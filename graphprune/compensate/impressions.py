@@ -1,0 +1,164 @@
+"""Moves made-up pictures until a classifier sees its classes in them.
+
+Whatever pictures are made of, a classifier takes most of them for a few of its classes, and is sure of few:
+its features for the others are hardly stirred, so what they need looks as if it could go. Gradients at the
+input move each picture towards a class of its own: class impressions (Mopuri et al., ECCV 2018; Nayak et
+al., "Zero-Shot Knowledge Distillation in Deep Networks", ICML 2019). They are taken in frequencies, low ones
+first, and with small shifts (Olah et al., "Feature Visualization", Distill 2017); otherwise what comes is
+noise that only this network believes in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import scipy.special
+from numpy.typing import NDArray
+
+from graphprune.analysis import Analysis
+from graphprune.analysis.facts import NodeFacts
+from graphprune.calibrate.pictures import spatial_axes
+from graphprune.compensate.descent import Descent, Rows
+from graphprune.compensate.likeness import Likeness
+from graphprune.compensate.stretch import find_way
+from graphprune.compensate.walk import Walk
+
+Array = NDArray[Any]
+Feeds = Mapping[str, Array]
+
+WORK = 200_000_000_000  # multiply-adds of all steps forwards, elements counted in
+STEPS, FEWEST_STEPS = 80, 20
+RATE = 0.01  # of the first steps, for each frequency of a picture whose variance is about one
+SURE = 0.95  # what a picture should be taken for its class with
+SHIFT = 1  # pixels, at most
+_CLASSES = (2, 10_000)
+_FIRST, _SECOND = 0.9, 0.999  # moments of Adam (Kingma and Ba, ICLR 2015)
+
+
+def impressed(
+    model: ir.Model, analysis: Analysis, batches: Sequence[Feeds], seed: int, budget: int
+) -> tuple[Feeds, ...] | None:
+    """Made-up pictures, each moved towards a class; None for what is not a classifier of pictures.
+
+    Args:
+        model: a normalised model.
+        analysis: of that model.
+        batches: made-up inputs, all of the same shapes.
+        seed: of the classes.
+        budget: bytes of activations to hold in memory.
+    """
+    pictures = [n for n, a in batches[0].items() if a.dtype == np.float32 and spatial_axes(a.shape)]
+    nodes, ends = find_way(analysis.facts)
+    if len(pictures) != 1 or len(ends) != 1 or not any(pictures[0] in n.inputs for n in nodes):
+        return None
+    walk = Walk(model, analysis.facts, batches, budget)
+    with contextlib.closing(walk):
+        return _moved(walk, nodes, pictures[0], next(iter(ends)), batches, seed)
+
+
+def _moved(
+    walk: Walk, nodes: Sequence[NodeFacts], picture: str, end: str, batches: Sequence[Feeds], seed: int
+) -> tuple[Feeds, ...] | None:
+    made = {o for n in nodes for o in n.outputs}
+    weights = walk.builder.model.graph.initializers
+    read = dict.fromkeys(n for node in nodes for n in node.inputs if n)
+    given = [n for n in read if n not in made and n not in weights and n != picture]
+    walk.advance([picture, end, *given], {})
+    scores = [walk.get(end, k) for k in range(len(batches))]
+    if not _tell_classes(scores):
+        return None
+    rows = [
+        Rows({n: walk.get(n, k) for n in given}, {end: _wanted(s, (seed, k))}) for k, s in enumerate(scores)
+    ]
+    first = {picture: batches[0][picture]}
+    with contextlib.closing(Descent(walk.builder, nodes, rows[0], first, {end: _Classes()})) as descent:
+        if not descent.fits(rows[:1], first):
+            return None
+        steps = min(STEPS, WORK // max(1, descent.work(rows[0], first) * len(batches)))
+        if steps < FEWEST_STEPS:
+            return None
+        found = []
+        for k, feeds in enumerate(batches):
+            random = np.random.default_rng((seed, k))
+            found.append(
+                {**feeds, picture: _towards(descent, rows[k], picture, feeds[picture], steps, random)}
+            )
+        return tuple(found)
+
+
+def _tell_classes(scores: Sequence[Array]) -> bool:
+    """Whether there is one row of scores for each sample, and these tell classes from one another."""
+    shapes = {s.shape for s in scores}
+    shape = scores[0].shape
+    if len(shapes) > 1 or len(shape) != 2 or not _CLASSES[0] <= shape[1] <= _CLASSES[1]:
+        return False
+    return all(np.isfinite(s).all() for s in scores) and Likeness.of_scores(scores, -1).information > 0
+
+
+def _wanted(scores: Array, seed: tuple[int, int]) -> Array:
+    """Shares of classes, most of it one class drawn for each sample."""
+    count, classes = scores.shape
+    found = np.full(scores.shape, (1 - SURE) / classes, np.float32)
+    found[np.arange(count), np.random.default_rng(seed).integers(0, classes, count)] += SURE
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Classes(Likeness):
+    """Cross entropy of scores with wanted shares, summed over samples: each moves by itself."""
+
+    variance: float = 1.0
+
+    def slope(self, found: Array, target: Array) -> Array:
+        """The gradient of what is lost."""
+        return np.asarray(scipy.special.softmax(found, axis=-1) - target, found.dtype)
+
+
+def _towards(
+    descent: Descent, row: Rows, name: str, pictures: Array, steps: int, random: np.random.Generator
+) -> Array:
+    """Pictures after some steps; as they were where gradients are not finite."""
+    axes = spatial_axes(pictures.shape)
+    heights = _heights(pictures.shape, axes)
+    sizes = [pictures.shape[a] for a in axes]
+    moved: Array = np.zeros_like(np.fft.rfft2(pictures, axes=axes), np.complex64)
+    first, second = np.zeros_like(moved), np.zeros_like(moved)
+    now = pictures
+    for step in range(1, steps + 1):
+        shift = tuple(random.integers(-SHIFT, SHIFT + 1, 2).tolist())
+        slope = descent.gradient(row, {name: np.roll(now, shift, axes)})[name]
+        if not np.isfinite(slope).all():
+            return pictures
+        back = np.roll(slope, tuple(-s for s in shift), axes)
+        waves = (np.fft.rfft2(back, axes=axes, norm="ortho") * heights).astype(np.complex64)
+        first = _FIRST * first + (1 - _FIRST) * waves
+        second = _SECOND * second + (1 - _SECOND) * (waves.real**2 + 1j * waves.imag**2)
+        rate = RATE * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
+        moved = moved - np.complex64(rate) * _scaled(first, second, step)
+        change = np.fft.irfft2(moved * heights, s=sizes, axes=axes, norm="ortho")
+        now = (pictures + change).astype(pictures.dtype)
+    return now
+
+
+def _scaled(first: Array, second: Array, step: int) -> Array:
+    """The step of Adam, for both parts of each number."""
+    mean, square = first / (1 - _FIRST**step), second / (1 - _SECOND**step)
+    tiny = np.float32(1e-12)
+    real = mean.real / (np.sqrt(square.real) + tiny)
+    return np.asarray(real + 1j * (mean.imag / (np.sqrt(square.imag) + tiny)), np.complex64)
+
+
+def _heights(shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    """One over the frequency of each wave, as in photographs, to be multiplied with `rfft2` of pictures."""
+    high, wide = (shape[a] for a in axes)
+    frequencies = np.hypot(np.fft.fftfreq(high)[:, None], np.fft.rfftfreq(wide)[None])
+    frequencies[0, 0] = 1 / max(high, wide)
+    rest = [1] * len(shape)
+    rest[axes[0]], rest[axes[1]] = frequencies.shape
+    return np.asarray((1 / frequencies).reshape(rest), np.float32)
