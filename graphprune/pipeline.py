@@ -39,7 +39,7 @@ from graphprune.decide import (
 )
 from graphprune.errors import ModelError, RuntimeMissingError, VerificationError
 from graphprune.inputs import Inputs, Wanted, chosen_by_data, prepare_inputs, single_threaded
-from graphprune.load import Source, check_output, load, save
+from graphprune.load import Source, Staging, check_output, load, save
 from graphprune.normalise import normalise, reshare
 from graphprune.passes import Repair, Scores
 from graphprune.plan import Plan, fingerprint, keeps_of, make_plan
@@ -109,6 +109,7 @@ class Settings:
         wanted: inputs to learn from.
         repair: repair what is left, where a plan says how.
         provider: execution providers to measure latency on, by comma; everything else runs on the CPU.
+        beside: given the run when the model is complete and has no name yet; may add files to it.
     """
 
     output: Path | None = None
@@ -121,6 +122,7 @@ class Settings:
     wanted: Wanted = field(default_factory=Wanted)
     repair: bool = True
     provider: str = "cpu"
+    beside: Callable[[Run, Staging], None] = lambda _run, _files: None
 
     def held(self) -> Settings:
         """The same, with inputs that can be read more than once."""
@@ -521,10 +523,27 @@ def _carry_out(run: Run, clock: _Clock, seed: int) -> Run:
             _benchmark(run, trial)
         if settings.output is not None and not settings.dry_run:
             clock.start("write")
-            run.size_bytes = save(pruned, settings.output, source=run.source, force=settings.force)
+            run.seconds = clock.seconds
+            put_in_place(run, settings.output, clock.stop)
     clock.stop()
     run.seconds = clock.seconds
     return run
+
+
+def put_in_place(run: Run, output: Path, complete: Callable[[], None] = lambda: None) -> None:
+    """Write the pruned model, together with what its settings want beside it.
+
+    Raises:
+        OutputError: something cannot be written; then nothing is.
+    """
+    assert run.pruned is not None
+
+    def beside(size: int, files: Staging) -> None:
+        complete()
+        run.size_bytes = size
+        run.settings.beside(run, files)
+
+    save(run.pruned, output, source=run.source, force=run.settings.force, beside=beside)
 
 
 # -- validate -----------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from graphprune.cli.shared import beside, check_reports, examples, output_options, progress, show_run
+from graphprune.cli.reports import Reports
+from graphprune.cli.shared import examples, output_options, progress
 
 
 @click.command(
@@ -31,10 +32,12 @@ def apply(plan: Path, model: Path, **given: Any) -> None:
     from graphprune.pipeline import Settings, run_plan
     from graphprune.plan import read_plan
 
-    check_reports(given)
+    made = read_plan(plan)
+    calib = given["calib"] or made.repair.get("calibration")
+    reports = Reports(given, model, {"the plan": plan, "calibration data": calib})
     with progress(given) as say:
         settings = Settings(
-            given["output"] or beside(model),
+            reports.output,
             given["force"],
             not given["no_verify"],
             not given["no_benchmark"],
@@ -44,6 +47,7 @@ def apply(plan: Path, model: Path, **given: Any) -> None:
             Wanted(given["calib"]),
             not given["no_repair"],
             given["provider"],
+            reports.stage,
         )
-        run = run_plan(model, read_plan(plan), settings, given["seed"])
-    show_run(run, given)
+        run = run_plan(model, made, settings, given["seed"])
+    reports.show(run)

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from graphprune.cli.files import check_files
 from graphprune.cli.logs import verbose_option
-from graphprune.cli.shared import check_writable, examples, progress, write_text
+from graphprune.cli.shared import examples, progress, write_text
 
 
 @click.command(
@@ -59,7 +60,7 @@ def bench(models: tuple[Path, ...], **given: Any) -> None:
     from graphprune.benchmark import BenchOptions, parse_batches, parse_shapes, run_bench
     from graphprune.report.bench import show_bench
 
-    check_writable(given["json_file"])
+    check_files({"--json": given["json_file"]}, models=models)
     shapes = parse_shapes(given["shape"])
     options = BenchOptions(
         batches=parse_batches(given["batch"]) if given["batch"] else (),

@@ -22,6 +22,7 @@ def read_config(ctx: click.Context, _: click.Parameter, value: Path | None) -> P
         raise UsageError(f"cannot read the configuration {value}: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"the configuration {value} is not valid TOML: {error}") from None
+    ctx.meta["config"] = value
     ctx.meta["ratios"] = data.pop("ratios", {})
     known = {p.name: p for p in ctx.command.params if isinstance(p, click.Option)}
     given = {k.replace("-", "_"): v for k, v in data.items()}

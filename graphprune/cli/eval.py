@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from graphprune.cli.shared import check_writable, examples, progress, write_text
+from graphprune.cli.files import check_files
+from graphprune.cli.shared import examples, progress, write_text
 from graphprune.errors import UsageError
 
 
@@ -53,7 +54,12 @@ def evaluate(models: tuple[Path, ...], **given: Any) -> None:
     from graphprune.metrics import evaluate_models, label_metric, load_metric
     from graphprune.report.evaluation import show_evaluation
 
-    check_writable(given["json_file"])
+    read = {
+        "calibration data": given["calib"],
+        "the labels": given["labels"],
+        "the metric": given["metric"],
+    }
+    check_files({"--json": given["json_file"]}, read, models)
     if given["labels"]:
         if not given["calib"]:
             raise UsageError("--labels needs the inputs they belong to: give them with --calib")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from graphprune.cli.files import check_files
 from graphprune.cli.logs import verbose_option
-from graphprune.cli.shared import check_writable, examples, kinds, write_text
+from graphprune.cli.shared import examples, kinds, write_text
 
 
 @click.command(
@@ -36,7 +37,7 @@ def inspect(model: Path, everything: bool, structures: str | None, json_file: st
     from graphprune.report import show_inspection
     from graphprune.report.groups import groups_as_data
 
-    check_writable(json_file, None)
+    check_files({"--json": json_file}, models=[model])
     _, _, analysis = analyse_source(model)
     reasons = choose_candidates(analysis, structures=kinds(structures)).reasons
     if json_file:

@@ -6,7 +6,8 @@ import json
 
 import click
 
-from graphprune.cli.shared import check_writable, examples, write_text
+from graphprune.cli.files import check_files
+from graphprune.cli.shared import examples, write_text
 
 
 @click.command(
@@ -30,7 +31,7 @@ def ops(names: tuple[str, ...], json_file: str | None) -> None:
 
     from graphprune.report.operators import operators_as_data, show_operators
 
-    check_writable(json_file)
+    check_files({"--json": json_file})
     rows = operators_as_data(names)
     if json_file:
         write_text(json_file, json.dumps(rows, indent=1) + "\n")

@@ -10,17 +10,14 @@ import click
 
 from graphprune.cli.completion import names_of
 from graphprune.cli.config import ratios_by_name, read_config
+from graphprune.cli.reports import Reports
 from graphprune.cli.shared import (
-    beside,
-    check_reports,
     examples,
     kinds,
     listed,
     output_options,
     progress,
     read_bytes,
-    show_run,
-    write_text,
 )
 
 
@@ -212,10 +209,15 @@ def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
         seed=given["seed"],
         depth=given["depth"],
     )
-    check_reports(given, given["plan_file"], given["resume"])
+    read = {
+        "calibration data": given["calib"],
+        "the metric": given["metric"],
+        "the configuration": ctx.meta.get("config"),
+    }
+    reports = Reports(given, model, read)
     with progress(given) as say:
         settings = Settings(
-            given["output"] or beside(model),
+            reports.output,
             given["force"],
             not given["no_verify"],
             not given["no_benchmark"],
@@ -224,14 +226,13 @@ def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
             say,
             Wanted(given["calib"], given["calib_samples"], given["preprocess"], read_bytes(given["memory"])),
             provider=given["provider"],
+            beside=reports.stage,
         )
         if wish is None:
             run = run_pipeline(model, options, settings)
         else:
             run = search(model, options, settings, wish, partial(_tell, given["quiet"]))
-    if given["plan_file"]:
-        write_text(given["plan_file"], run.plan.to_json())
-    show_run(run, given)
+    reports.show(run)
 
 
 def _tell(quiet: bool, line: str) -> None:

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from graphprune.cli.files import check_files
 from graphprune.cli.shared import examples, write_text
 
 
@@ -27,6 +28,7 @@ def recipes(name: str | None, json_file: str | None) -> None:
 
     from graphprune.report.recipes import recipes_as_data, show_recipes
 
+    check_files({"--json": json_file})
     data = recipes_as_data(name)
     if json_file:
         write_text(json_file, json.dumps(data, indent=1) + "\n")

@@ -8,8 +8,11 @@ from typing import Any
 
 import click
 
-from graphprune.cli.shared import check_writable, examples, write_text
+from graphprune.cli.files import check_files
+from graphprune.cli.shared import examples, write_text
 from graphprune.errors import UsageError
+
+_MODELS = {"the model that the report is of": "model", "the pruned model": "output"}
 
 
 @click.command(
@@ -39,7 +42,7 @@ def report(report: Path, output: str | None, bench: Path | None) -> None:
 
     check_page_possible()
     where = output or str(report.with_suffix(".html"))
-    check_writable(where)
+    check_files({"-o": where}, {"the report": report, "the benchmark": bench})
     data = _read(report, "report")
     if not {"format", "before", "after", "equivalence"} <= data.keys():
         raise UsageError(
@@ -47,6 +50,8 @@ def report(report: Path, output: str | None, bench: Path | None) -> None:
         )
     if data["format"] != FORMAT:
         raise UsageError(f"the report {report} has format {data['format']}, this version reads {FORMAT}")
+    models = {what: data[key] for what, key in _MODELS.items() if isinstance(data.get(key), str)}
+    check_files({"-o": where}, models)
     times = None if bench is None else _read(bench, "benchmark")
     if times is not None and not {"models", "points"} <= times.keys():
         raise UsageError(f"{bench} is JSON but not a benchmark: write one with `graphprune bench --json`")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from graphprune.cli.files import check_files
 from graphprune.cli.shared import examples
 
 
@@ -30,5 +31,6 @@ def rotate(model: Path, calib: str, output: Path, force: bool, seed: int) -> Non
     """
     from graphprune.api import rotate as turn
 
+    check_files({}, {"calibration data": calib}, [model], output)
     turn(model, calib, output=output, force=force, seed=seed)
     click.echo(f"written to {output}: the same outputs, and its residual width can be cut")

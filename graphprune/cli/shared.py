@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
-import shlex
 import signal
-import sys
 import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from graphprune.cli.logs import verbose_option
 from graphprune.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from graphprune.load.staging import Staging
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,18 +104,6 @@ def kinds(text: Any) -> tuple[str, ...] | None:
     return tuple(p.strip() for p in parts if p.strip())
 
 
-def check_writable(*files: str | Path | None) -> None:
-    """Find out before the work whether reports can go where they should."""
-    for file in files:
-        if file is not None and str(file) != "-":
-            folder = Path(file).resolve().parent
-            if not folder.is_dir() or Path(file).is_dir():
-                raise OutputError(
-                    f"cannot write {file}: "
-                    + ("it is a folder" if folder.is_dir() else "its folder does not exist")
-                )
-
-
 def write_text(file: str | Path, text: str) -> None:
     """Write a report; `-` is standard output.
 
@@ -124,43 +113,39 @@ def write_text(file: str | Path, text: str) -> None:
     if str(file) == "-":
         click.echo(text, nl=False)
         return
+    with staged() as files:
+        stage_text(file, text, files)
+
+
+@contextmanager
+def staged() -> Iterator[Staging]:
+    """Files that get their names at the end, all of them or none."""
+    from graphprune.load.staging import Staging
+
+    with Staging() as files:
+        yield files
+        try:
+            files.commit()
+        except OSError as error:
+            raise OutputError(f"writing failed ({error.strerror or error}); nothing was written") from None
+
+
+def stage_text(file: str | Path, text: str, files: Staging) -> None:
+    """Write a text beside its place, where it comes with the other files; devices and pipes get it at once.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    place = Path(os.path.realpath(file))  # a link stays one
     try:
-        Path(file).write_text(text, encoding="utf-8")
+        if place.exists() and not place.is_file():
+            Path(file).write_text(text, encoding="utf-8")
+            return
+        opened = files.open(place)
+        opened.write(text.encode())
+        opened.flush()  # a full disk is found now
     except OSError as error:
         raise OutputError(f"cannot write {file}: {error.strerror or error}") from None
-
-
-def check_reports(given: dict[str, Any], *more: str | Path | None) -> None:
-    """Find out before the work whether every report, and what else is to be written, can be."""
-    check_writable(given["json_file"], given["page"], given["overlay"], *more)
-    if given["page"]:
-        from graphprune.report.html import check_page_possible
-
-        check_page_possible()
-
-
-def show_run(run: Any, given: dict[str, Any]) -> None:
-    """The report of a run, where it was asked for."""
-    from rich.console import Console
-
-    from graphprune.report import make_report, show_report
-
-    report = make_report(run, shlex.join(["graphprune", *sys.argv[1:]]))
-    if given["json_file"]:
-        write_text(given["json_file"], json.dumps(report, indent=1) + "\n")
-    if given["overlay"]:
-        from graphprune.report.overlay import overlay
-
-        data = overlay(run.source.model, report["layers"])
-        write_text(given["overlay"], json.dumps(data, indent=1) + "\n")
-    if given["page"]:
-        from graphprune.report.html import render
-
-        write_text(given["page"], render(report))
-    if not given["quiet"] and given["json_file"] != "-":
-        show_report(report, Console())
-        if given["page"]:
-            click.echo(f"page: {given['page']}")
 
 
 _interrupted = threading.Event()

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from graphprune.cli.shared import check_writable, examples, progress, write_text
+from graphprune.cli.files import check_files
+from graphprune.cli.shared import examples, progress, write_text
 
 
 @click.command(
@@ -71,7 +72,8 @@ def verify(original: Path, pruned: Path, **given: Any) -> None:
     from graphprune.report.verification import show_verification
     from graphprune.verification import verify_files
 
-    check_writable(given["json_file"])
+    read = {"the plan": given["plan_file"], "calibration data": given["calib"]}
+    check_files({"--json": given["json_file"]}, read, [original, pruned])
     plan = read_plan(given["plan_file"]) if given["plan_file"] else None
     with progress(given) as say:
         found = verify_files(

@@ -11,6 +11,7 @@ from graphprune.load.copying import copy_model
 from graphprune.load.outputs import check_output
 from graphprune.load.read import load
 from graphprune.load.source import Form, Source
+from graphprune.load.staging import Staging
 from graphprune.load.write import save
 
-__all__ = ["Form", "Source", "check_output", "copy_model", "load", "save", "to_form"]
+__all__ = ["Form", "Source", "Staging", "check_output", "copy_model", "load", "save", "to_form"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx_ir as ir
@@ -22,7 +24,12 @@ INLINE_LIMIT_BYTES = 2**31 - 2**26
 
 
 def save(
-    model: ir.Model, path: str | os.PathLike[str], *, source: Source | None = None, force: bool = False
+    model: ir.Model,
+    path: str | os.PathLike[str],
+    *,
+    source: Source | None = None,
+    force: bool = False,
+    beside: Callable[[int, Staging], None] = lambda size, files: None,
 ) -> int:
     """Writes `model` to `path` and returns the bytes written, external data included.
 
@@ -31,6 +38,9 @@ def save(
     name. `model` is unchanged, but if the file that its tensors are mapped from is replaced (only with
     `force`), these tensors become invalid: load the result instead.
 
+    `beside` is called with the bytes when the model is complete and has no name yet. It may add files, which
+    appear together with the model; what it raises leaves nothing behind.
+
     Raises:
         OutputError: `path` cannot be written, or is a file of `source` and `force` is not set.
     """
@@ -38,20 +48,29 @@ def save(
     target = Path(path)
     ours = copy_model(model)
     lower_constants(ours)
-    try:
-        with Staging() as files:
+    with Staging() as files:
+        with _told_where(target):
             size = _write(ours, target, files, _wants_external(ours, source))
             replaced = _tensors_in(data_path(target), model, source) if len(files) > 1 else ()
+        beside(size, files)
+        with _told_where(target):
             files.commit()
+    for tensor in replaced:
+        tensor.invalidate()  # its bytes are gone; an error is better than other bytes
+    return size
+
+
+@contextmanager
+def _told_where(target: Path) -> Iterator[None]:
+    """Turns what goes wrong while writing into an OutputError."""
+    try:
+        yield
     except OSError as error:
         raise OutputError(
             f"{target}: writing failed ({error.strerror or error}); nothing was written."
         ) from error
     except (EncodeError, ValueError) as error:
         raise OutputError(f"{target}: the model cannot be stored ({error}); nothing was written.") from error
-    for tensor in replaced:
-        tensor.invalidate()  # its bytes are gone; an error is better than other bytes
-    return size
 
 
 def _wants_external(model: ir.Model, source: Source | None) -> bool:

@@ -10,8 +10,7 @@ from typing import Any
 from graphprune.decide import Decision, Options
 from graphprune.decide.budget import Target
 from graphprune.errors import TargetError
-from graphprune.load import save
-from graphprune.pipeline import Run, Settings, Workbench, on_bench
+from graphprune.pipeline import Run, Settings, Workbench, on_bench, put_in_place
 from graphprune.search.curve import Point, best, bracket
 from graphprune.search.quality import Quality, quality_of
 from graphprune.search.store import Store, question
@@ -162,14 +161,13 @@ class _Search:
             return None
         settings = self._settings
         run.settings = replace(run.settings, output=settings.output)
-        if settings.output is not None and not settings.dry_run:
-            assert run.pruned is not None
-            run.size_bytes = save(run.pruned, settings.output, source=run.source, force=settings.force)
         run.quality = self._as_data(again)
         if self._quality.judged_on == "made-up inputs":
             run.warnings.append(
                 "agreement was measured on made-up inputs, which real ones may be far from; give --calib"
             )
+        if settings.output is not None and not settings.dry_run:
+            put_in_place(run, settings.output)
         return run
 
     def _good(self, point: Point) -> bool:
