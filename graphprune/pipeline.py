@@ -47,6 +47,7 @@ from graphprune.rewrite import rewrite
 from graphprune.runtime.environment import environment
 from graphprune.runtime.latency import interleaved, median
 from graphprune.runtime.ort import onnxruntime
+from graphprune.runtime.seeds import check_seed
 from graphprune.runtime.session import open_session
 from graphprune.statistics import drop_zero_biases
 from graphprune.statistics.rotation import rotated
@@ -179,6 +180,7 @@ def analyse_source(
     what: Any, seed: int = 0, progress: Callable[[str], None] = lambda _: None, wanted: Wanted | None = None
 ) -> tuple[Source, ir.Model, Analysis]:
     """Load, normalise and analyse anything that `load` reads, at the sizes of inputs that are given."""
+    check_seed(seed)
     progress("load")
     source = load(what)
     progress("normalise")
@@ -462,6 +464,7 @@ def _planned(settings: Settings, plan: Plan) -> Settings:
 
 
 def _analysed(what: Any, seed: int, settings: Settings, clock: _Clock) -> tuple[Source, ir.Model, Analysis]:
+    check_seed(seed)
     if settings.verify and not settings.dry_run:
         onnxruntime()  # if it is missing, say so before the work
     if settings.output is not None and not isinstance(what, str | os.PathLike):

@@ -232,7 +232,10 @@ def test_analyse(small: onnx.ModelProto) -> None:
         (UsageError, 2, {"ratio": 2.0}),
         (UsageError, 2, {"criterion": "best"}),
         (UsageError, 2, {"target": "speed=3"}),
+        (UsageError, 2, {"seed": -1}),
+        (UsageError, 2, {"seed": 0.5}),
         (OutputError, 2, {"output": "/nowhere/at/all/out.onnx"}),
+        (OutputError, 2, {"output": ""}),
         (TargetError, 4, {"target": "params=0.001"}),
     ],
 )
@@ -243,3 +246,24 @@ def test_errors_have_a_common_base(
         graphprune.prune(small, **arguments)
     assert type(caught.value) is error
     assert caught.value.exit_code == code
+
+
+def test_every_function_refuses_a_seed_that_is_none(small: onnx.ModelProto, small_path: Path) -> None:
+    plan = graphprune.prune(small, recipe="plain").plan
+    for call in (
+        lambda: graphprune.apply(plan, small, seed=-1),
+        lambda: graphprune.analyse(small, seed=-1),
+        lambda: graphprune.rotate(small, "noise", seed=-1),
+        lambda: graphprune.verify(small, small, seed=-1),
+        lambda: graphprune.bench(small_path, seed=-1),
+    ):
+        with pytest.raises(UsageError, match="the seed must be a whole number of at least 0, got -1"):
+            call()
+
+
+@pytest.mark.parametrize("options", [("--seed", "-1"), ("-o", "")])
+def test_the_command_line_refuses_them_too(options: tuple[str, ...], cli: Any, small_path: Path) -> None:
+    done = cli(small_path, "--recipe", "plain", "-q", *options)
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert [file.name for file in small_path.parent.iterdir()] == ["small.onnx"]

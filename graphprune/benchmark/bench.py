@@ -24,6 +24,7 @@ from graphprune.runtime.kernels import measured_kernels
 from graphprune.runtime.latency import take_turns
 from graphprune.runtime.profile import Profile, profile
 from graphprune.runtime.record import record
+from graphprune.runtime.seeds import check_seed
 from graphprune.runtime.session import open_session
 
 FORMAT = 1
@@ -64,6 +65,7 @@ class BenchOptions:
             raise UsageError(
                 "processor time is that of one thread: --cpu-time needs --threads 1 and no --provider"
             )
+        check_seed(self.seed)
         if self.runs < 1 or self.seconds <= 0:
             raise UsageError(
                 "at least one run and some time are needed: --runs and --seconds must be above 0"

@@ -21,6 +21,7 @@ from graphprune.decide.rounding import AUTO, parse_rounding, rounded, steps_of
 from graphprune.dims import Slots
 from graphprune.errors import UsageError
 from graphprune.passes import AllocationProblem, Scores, ScoringProblem, Settling, find_pass
+from graphprune.runtime.seeds import check_seed
 from graphprune.statistics import Statistics
 
 _log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Options:
                 raise UsageError(
                     f"the {what} must lie between 0 and 1, got {value:g}: 0.5 removes half of the slots"
                 )
+        check_seed(self.seed)
         parse_rounding(self.round_to)
         if not 0 <= self.min_keep < 1:
             raise UsageError(f"--min-keep must lie in [0, 1), got {self.min_keep:g}")

@@ -24,6 +24,10 @@ def check_output(path: str | os.PathLike[str], source: Source | None = None, for
         force: Whether the files of the source may be replaced.
     """
     target = Path(path)
+    if not target.name:
+        raise OutputError(
+            f"the output {os.fspath(path)!r} is no name of a file; give one, such as small.onnx."
+        )
     _check_folder(target.parent)
     for file in (target, data_path(target)):
         _check_target(file)

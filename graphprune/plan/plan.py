@@ -15,6 +15,7 @@ from graphprune.analysis import Analysis
 from graphprune.decide import Decision, Options
 from graphprune.dims import Keeps, Slots
 from graphprune.errors import PlanError
+from graphprune.plan.fields import check_fields
 from graphprune.plan.fingerprint import fingerprint
 
 FORMAT = 1
@@ -147,21 +148,22 @@ def parse_plan(data: Any, where: str) -> Plan:
                 int(g["size"]),
                 str(g["kind"]),
                 list(g["kept"]),
-                tuple(g.get("outer", ())),
-                list(g.get("scores", ())),
+                tuple(g.get("outer") or ()),
+                list(g.get("scores") or ()),
             )
             for key, g in data["groups"].items()
         }
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise PlanError(
             f"the plan {where} has a group without size, kind or kept indices ({error!r})"
         ) from None
+    check_fields(data, where)
     return Plan(
         str(data["fingerprint"]),
         groups,
-        data.get("reasons", {}),
-        data.get("options", {}),
-        data.get("versions", {}),
+        data.get("reasons") or {},
+        data.get("options") or {},
+        data.get("versions") or {},
         data.get("repair") or {},
     )
 
@@ -202,9 +204,16 @@ def _slots(analysis: Analysis, key: str, planned: PlannedGroup) -> Slots:
     shape = tuple(analysis.atom_sizes[o] for o in outer)
     if not group.least and not index.size and planned.size == group.size:
         return Slots(np.zeros(0, np.int64))
-    if planned.size != group.size or index.shape[:-1] != shape or index.shape[-1:] == (0,):
+    if planned.size != group.size:
         raise PlanError(
             f'the plan does not fit "{key}": it has {group.size} slots, the plan says {planned.size}'
+        )
+    if not index.size:
+        raise PlanError(f'the plan does not fit "{key}": it keeps none of the {group.size} slots')
+    if index.shape[:-1] != shape:
+        wanted = f"one list for each of {' x '.join(map(str, shape))}" if shape else "one list of indices"
+        raise PlanError(
+            f'the plan does not fit "{key}": it takes {wanted}, the plan has a table of shape {index.shape}'
         )
     if index.min() < 0 or index.max() >= group.size or (np.diff(index, axis=-1) <= 0).any():
         raise PlanError(f'the kept indices of "{key}" must ascend and lie between 0 and {group.size - 1}')

@@ -128,7 +128,8 @@ def _set(key: str, **fields: object) -> Callable[[dict[str, Any]], object]:
             'cuts "H\\[1\\]", which cannot be cut: reaches graph output',
         ),
         (_set("C[0]", size=9), '"C\\[0\\]": it has 8 slots, the plan says 9'),
-        (_set("C[0]", kept=[]), 'does not fit "C\\[0\\]"'),
+        (_set("C[0]", kept=[]), '"C\\[0\\]": it keeps none of the 8 slots'),
+        (_set("C[0]", kept=[[]]), '"C\\[0\\]": it keeps none of the 8 slots'),
         (_set("C[0]", kept=[0, 8]), "must ascend and lie between 0 and 7"),
         (_set("C[0]", kept=[-1, 3]), "must ascend and lie between 0 and 7"),
         (_set("C[0]", kept=[3, 1]), "must ascend and lie between 0 and 7"),
@@ -136,8 +137,8 @@ def _set(key: str, **fields: object) -> Callable[[dict[str, Any]], object]:
         (_set("C[0]", kept=["a", "b"]), "do not form a table of whole numbers"),
         (_set("C[0]", kept=[0.5, 1.5]), "whole numbers"),
         (_set("A[0].2", kept=[[0, 1], [1], [0, 3]]), "do not form a table of whole numbers"),
-        (_set("A[0].2", kept=[[0, 1], [1, 2]]), 'does not fit "A\\[0\\].2"'),
-        (_set("C[0]", kept=[[0, 1], [1, 2]]), 'does not fit "C\\[0\\]"'),
+        (_set("A[0].2", kept=[[0, 1], [1, 2]]), "takes one list for each of 3, .* of shape .2, 2."),
+        (_set("C[0]", kept=[[0, 1], [1, 2]]), "takes one list of indices, .* of shape .2, 2."),
     ],
 )
 def test_a_plan_that_does_not_fit_says_how(
@@ -168,6 +169,43 @@ def test_files_that_are_no_plans(tmp_path: Path, content: str, message: str) -> 
     (tmp_path / "plan.json").write_text(content, encoding="utf-8")
     with pytest.raises(PlanError, match=message):
         read_plan(tmp_path / "plan.json")
+
+
+REPAIR = {"compensation": "refit", "seed": 0, "calibration": None, "samples": None, "preprocessing": ""}
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda d: d.update(repair="refit"), "'repair' .* must be an object, got 'refit'"),
+        (lambda d: d.update(options=[1]), "'options' .* must be an object"),
+        (lambda d: d.update(reasons="none"), "'reasons' .* must be an object"),
+        (lambda d: d.update(reasons={"a": 3}), "the reason of 'a' .* must be a text, got 3"),
+        (lambda d: d.update(versions=3), "'versions' .* must be an object"),
+        (lambda d: d.update(repair={"seed": 3}), "no 'compensation' in the repair"),
+        (lambda d: d.update(repair={**REPAIR, "compensation": 3}), "'compensation' .* must be a text, got 3"),
+        (lambda d: d.update(repair={**REPAIR, "calibration": 5}), "'calibration' .* must be a text, got 5"),
+        (lambda d: d.update(repair={**REPAIR, "samples": "x"}), "'samples' .* at least 1, got 'x'"),
+        (lambda d: d.update(repair={**REPAIR, "samples": 0}), "'samples' .* at least 1, got 0"),
+        (lambda d: d.update(repair={**REPAIR, "seed": -1}), "'seed' .* at least 0, got -1"),
+        (lambda d: d.update(repair={**REPAIR, "seed": None}), "'seed' .* at least 0, got None"),
+        (lambda d: d.update(repair={**REPAIR, "aside": 0}), "'aside' .* at least 2, got 0"),
+        (_set("C[0]", scores=["x"]), "the scores of 'C\\[0\\]' .* must be numbers, got .'x'."),
+        (_set("C[0]", scores=[[1], [1, 2]]), "the scores of 'C\\[0\\]' .* must be numbers"),
+        (_set("C[0]", scores=3), "without size, kind or kept indices"),
+        (_set("C[0]", size=float("inf")), "without size, kind or kept indices"),
+    ],
+)
+def test_fields_of_another_type(
+    read_back: Callable[..., Plan], edit: Callable[..., object], message: str
+) -> None:
+    with pytest.raises(PlanError, match=message):
+        read_back(edit)
+
+
+def test_a_repair_may_leave_out_what_is_usual(read_back: Callable[..., Plan]) -> None:
+    assert read_back(lambda d: d.update(repair={"compensation": "refit"})).repair
+    assert read_back(lambda d: d.update(repair=REPAIR)).repair == REPAIR
 
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
