@@ -208,6 +208,8 @@ def _slots(analysis: Analysis, key: str, planned: PlannedGroup) -> Slots:
         raise PlanError(
             f'the plan does not fit "{key}": it has {group.size} slots, the plan says {planned.size}'
         )
+    if np.shape(planned.scores)[-1] not in (0, group.size):
+        raise PlanError(f'the plan does not fit "{key}": its scores must be {group.size}, one for each slot')
     if not index.size:
         raise PlanError(f'the plan does not fit "{key}": it keeps none of the {group.size} slots')
     if index.shape[:-1] != shape:

@@ -130,6 +130,7 @@ def _set(key: str, **fields: object) -> Callable[[dict[str, Any]], object]:
         (_set("C[0]", size=9), '"C\\[0\\]": it has 8 slots, the plan says 9'),
         (_set("C[0]", kept=[]), '"C\\[0\\]": it keeps none of the 8 slots'),
         (_set("C[0]", kept=[[]]), '"C\\[0\\]": it keeps none of the 8 slots'),
+        (_set("C[0]", scores=[1.0]), "its scores must be 8, one for each slot"),
         (_set("C[0]", kept=[0, 8]), "must ascend and lie between 0 and 7"),
         (_set("C[0]", kept=[-1, 3]), "must ascend and lie between 0 and 7"),
         (_set("C[0]", kept=[3, 1]), "must ascend and lie between 0 and 7"),
