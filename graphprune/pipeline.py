@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from graphprune.analysis import Analysis
 from graphprune.analysis.cost import CostModel
 from graphprune.analysis.prepare import prepare_normal
-from graphprune.calibrate import load_calibration
+from graphprune.calibrate import check_request, load_calibration
 from graphprune.compensate import with_weights
 from graphprune.decide import (
     Candidates,
@@ -47,6 +47,7 @@ from graphprune.rewrite import rewrite
 from graphprune.runtime.environment import environment
 from graphprune.runtime.latency import interleaved, median
 from graphprune.runtime.ort import onnxruntime
+from graphprune.runtime.providers import CPU, choose_providers
 from graphprune.runtime.seeds import check_seed
 from graphprune.runtime.session import open_session
 from graphprune.statistics import drop_zero_biases
@@ -181,6 +182,8 @@ def analyse_source(
 ) -> tuple[Source, ir.Model, Analysis]:
     """Load, normalise and analyse anything that `load` reads, at the sizes of inputs that are given."""
     check_seed(seed)
+    if wanted is not None:
+        check_request(wanted.calibration, wanted.samples, wanted.preprocessing)
     progress("load")
     source = load(what)
     progress("normalise")
@@ -198,6 +201,7 @@ def turn_streams(
         ModelError: there are none that can be turned.
         CalibrationError: the inputs cannot be read or do not fit.
     """
+    check_request(wanted.calibration, wanted.samples, wanted.preprocessing)
     source, normal, analysis = analyse_source(what, seed, progress)
     progress("calibrate")
     calibration = load_calibration(
@@ -307,9 +311,19 @@ class Workbench:
             plan,
             inputs=self.inputs,
             asked=options.targets,
-            warnings=[] if self.inputs is None else list(self.inputs.notes),
+            warnings=self._notes(settings),
         )
         return _repair_and_carry_out(run, self.parts.compensation, options.seed, clock)
+
+    def _notes(self, settings: Settings) -> list[str]:
+        if self.inputs is not None:
+            return list(self.inputs.notes)
+        if settings.wanted.calibration is None:
+            return []
+        return [
+            f"the calibration inputs were not learnt from: all parts of recipe {self.parts.recipe!r} look at "
+            "weights alone; choose another, such as auto"
+        ]
 
     def _settings(self, settings: Settings) -> Settings:
         if not self.parts.needs_inputs:
@@ -465,6 +479,7 @@ def _planned(settings: Settings, plan: Plan) -> Settings:
 
 def _analysed(what: Any, seed: int, settings: Settings, clock: _Clock) -> tuple[Source, ir.Model, Analysis]:
     check_seed(seed)
+    _check_settings(settings)
     if settings.verify and not settings.dry_run:
         onnxruntime()  # if it is missing, say so before the work
     if settings.output is not None and not isinstance(what, str | os.PathLike):
@@ -477,6 +492,16 @@ def _analysed(what: Any, seed: int, settings: Settings, clock: _Clock) -> tuple[
     normal = normalise(source.model)
     clock.start("analyse")
     return source, *prepare_normal(normal, seed, settings.wanted.sizes(normal))
+
+
+def _check_settings(settings: Settings) -> None:
+    """Find out before the work what is asked for in vain, even where nobody will look at it."""
+    wanted = settings.wanted
+    check_request(wanted.calibration, wanted.samples, wanted.preprocessing)
+    if settings.provider == CPU:
+        return  # that is there without the runtime too
+    with contextlib.suppress(*(() if settings.benchmark else (RuntimeMissingError,))):
+        choose_providers(settings.provider)
 
 
 def _check_something_to_cut(analysis: Analysis, candidates: Candidates) -> None:

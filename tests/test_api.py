@@ -267,3 +267,33 @@ def test_the_command_line_refuses_them_too(options: tuple[str, ...], cli: Any, s
     assert done.code == 2
     assert done.err.count("\n") == 1
     assert [file.name for file in small_path.parent.iterdir()] == ["small.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--target", ""), "no target is named in ''"),
+        (("--target", " , "), "no target is named"),
+        (("--calib", ""), "the calibration inputs have no name"),
+        (("--calib", "noise", "--calib-samples", "0"), "must be at least 1, got 0"),
+        (("--preprocess", "foo=1"), "cannot read 'foo=1'"),
+        (("--provider", "tpu"), "unknown execution provider 'tpu'"),
+    ],
+)
+def test_options_are_not_taken_silently(
+    options: tuple[str, ...], message: str, cli: Any, small_path: Path
+) -> None:
+    done = cli(small_path, "--recipe", "plain", "--no-benchmark", "-q", *options)
+    assert done.code == 2
+    assert message in done.complaint
+    assert [file.name for file in small_path.parent.iterdir()] == ["small.onnx"]
+
+
+def test_a_provider_that_is_not_installed_matters_to_the_benchmark_only(small: onnx.ModelProto) -> None:
+    assert graphprune.prune(small, recipe="plain", provider="dml").model is not None
+
+
+def test_inputs_that_nobody_learns_from_are_spoken_of(small: onnx.ModelProto) -> None:
+    calib = {"x": np.zeros((4, 8), np.float32)}
+    warnings = graphprune.prune(small, recipe="plain", calib=calib).report["warnings"]
+    assert any("were not learnt from: all parts of recipe 'plain'" in w for w in warnings)

@@ -3,6 +3,7 @@
 calibration.py  Calibration: batches of feeds, where they came from, checks against the model's inputs
 files.py        .npz, .npy, folders of them
 images.py       folders of pictures, with stated preprocessing
+request.py      what is asked of them, looked at before the work
 hook.py         module:function
 held.py         inputs that can be read only once, held in memory
 given.py        the sizes that inputs have, read before anything else is known of a model
@@ -14,5 +15,6 @@ sampled.py      what a language model draws itself
 from graphprune.calibrate.calibration import Calibration, load_calibration
 from graphprune.calibrate.given import given_sizes
 from graphprune.calibrate.held import Held, hold
+from graphprune.calibrate.request import check_request
 
-__all__ = ["Calibration", "Held", "given_sizes", "hold", "load_calibration"]
+__all__ = ["Calibration", "Held", "check_request", "given_sizes", "hold", "load_calibration"]

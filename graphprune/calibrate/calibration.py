@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from graphprune.calibrate.files import read_files
 from graphprune.calibrate.held import Held, hold
 from graphprune.calibrate.images import Preprocessing, is_image_folder, read_images
+from graphprune.calibrate.request import check_request
 from graphprune.calibrate.synthetic import KINDS, make_up
 from graphprune.errors import CalibrationError
 from graphprune.runtime.dimensions import real_inputs
@@ -88,6 +89,7 @@ def load_calibration(
     Raises:
         CalibrationError: it cannot be read, or does not fit the model's inputs.
     """
+    check_request(what, samples, preprocessing)
     if isinstance(what, str) and what.split(":")[0] == "noise":
         kind = what.partition(":")[2] or "auto"
         if kind not in KINDS:

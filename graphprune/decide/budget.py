@@ -39,7 +39,16 @@ def parse_targets(texts: Sequence[str]) -> tuple[Target, ...]:
     >>> parse_targets(["macs=0.5,size=8MB"])[1].limit
     8000000.0
     """
-    return tuple(_parse(part.strip()) for text in texts for part in text.split(",") if part.strip())
+    return tuple(target for text in texts for target in _parse_each(text))
+
+
+def _parse_each(text: str) -> tuple[Target, ...]:
+    found = tuple(_parse(part.strip()) for part in text.split(",") if part.strip())
+    if not found:
+        raise UsageError(
+            f"no target is named in {text!r}: write for example macs=0.5, params=1.2M or size=8MB"
+        )
+    return found
 
 
 def _parse(text: str) -> Target:

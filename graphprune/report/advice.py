@@ -9,6 +9,7 @@ from typing import Any
 Report = Mapping[str, Any]
 _GOOD_TOP1, _GOOD_COSINE = 0.95, 0.99
 _FAST_ENOUGH = 0.6  # share of the speed-up that the multiply-adds promise
+_JUDGED_ONLY = "the calibration inputs, which nothing was learnt from"
 _MUCH = 0.2  # share of the weights
 
 
@@ -59,6 +60,13 @@ def _unverified(report: Report) -> Iterator[Advice]:
 def _inputs(report: Report) -> Iterator[Advice]:
     calibration = report["method"]["calibration"]
     if calibration is not None and not calibration["synthetic"]:
+        return
+    if calibration is not None and report.get("judged_on") == _JUDGED_ONLY:
+        yield Advice(
+            "The recipe learns from inputs that it makes up; yours were only used to judge the result.",
+            "Choose another recipe to learn from yours.",
+            "--recipe auto",
+        )
         return
     made_up = "were made up" if calibration is not None else "were not looked at: only weights decided"
     found = f"Inputs {made_up}, which keeps less of the accuracy."

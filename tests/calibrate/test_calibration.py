@@ -162,7 +162,9 @@ def test_images(image: Callable[..., Calibration], tmp_path: Path) -> None:
     np.testing.assert_allclose(turned[2, :, 5, 5], [200, 100, 20])
 
 
-@pytest.mark.parametrize("text", ["mean=a", "resize=", "colour=rgb", "color=pink", "scale=1/0"])
+@pytest.mark.parametrize(
+    "text", ["mean=a", "resize=", "colour=rgb", "color=pink", "scale=1/0", "resize=-1", "std=0"]
+)
 def test_preprocessing_that_cannot_be_read(text: str) -> None:
     with pytest.raises(CalibrationError, match="write for example"):
         Preprocessing.parse(text)
@@ -181,6 +183,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "unknown noise": ("noise:pink", "unknown kind of noise"),
     "no such function": ("os:nothing_here", "has no function"),
     "no such module": ("nowhere_at_all:f", "cannot import"),
+    "no name": ("", "have no name"),
     "a number": (7, "cannot be a int"),
 }
 
@@ -190,6 +193,18 @@ def test_what_does_not_fit(two: Callable[..., Calibration], name: str) -> None:
     what, message = BAD[name]
     with pytest.raises(CalibrationError, match=message):
         two(what)
+
+
+@pytest.mark.parametrize("samples", [0, -3])
+@pytest.mark.parametrize("what", ["noise", "arrays"])
+def test_no_samples(two: Callable[..., Calibration], what: str, samples: int) -> None:
+    with pytest.raises(CalibrationError, match=f"at least 1, got {samples}"):
+        two(arrays() if what == "arrays" else what, samples=samples)
+
+
+def test_preprocessing_is_read_even_where_it_is_not_needed(two: Callable[..., Calibration]) -> None:
+    with pytest.raises(CalibrationError, match="cannot read 'foo=1'"):
+        two(arrays(), preprocessing="foo=1")
 
 
 def test_damaged_file(two: Callable[..., Calibration], tmp_path: Path) -> None:

@@ -54,6 +54,13 @@ def test_nothing_but_to_use_it() -> None:
         ({"equivalence": {"status": "not checked", "note": "no memory"}}, "no memory. Compare the outputs"),
         ({"method": {"calibration": None}}, "only weights decided"),
         ({"method": {"calibration": {"synthetic": True}}}, "made up"),
+        (
+            {
+                "method": {"calibration": {"synthetic": True}},
+                "judged_on": "the calibration inputs, which nothing was learnt from",
+            },
+            "yours were only used to judge the result. Choose another recipe to learn from yours. --recipe auto",
+        ),
         ({"fidelity": [{"output": "y", "cosine": 0.9, "relative_error": 0.4, "top1": None}]}, "--target macs=0.75"),
         ({"fidelity": [{"output": "y", "cosine": 0.9, "relative_error": 0.4, "top1": 0.5}]}, "in 50% of rows"),
         ({"after": {"params": 50, "macs": 500, "latency_ms": 1.9}}, "1.05 × as fast with 2.00 × fewer multiply-adds"),
