@@ -60,9 +60,9 @@ def prune(
     depth: str = "",
     round_to: int | str = 1,
     min_keep: float = 0.1,
-    structures: Sequence[str] | None = None,
-    only: Sequence[str] = (),
-    exclude: Sequence[str] = (),
+    structures: str | Sequence[str] | None = None,
+    only: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
     ratios: Mapping[str, float] | None = None,
     seed: int = 0,
     force: bool = False,
@@ -104,9 +104,9 @@ def prune(
         round_to: kept channels and neurons are rounded up to a multiple of this; "auto" for the multiples
             that this machine's kernels compute at a time.
         min_keep: smallest share of slots any group keeps when a target or a global ranking decides.
-        structures: kinds of dimensions that may be cut; None for all that can be cut exactly.
-        only: name patterns of weights or nodes; other groups are left alone.
-        exclude: name patterns of weights or nodes to leave alone.
+        structures: kinds of dimensions that may be cut, one or several; None for all that can be cut exactly.
+        only: a name pattern of weights or nodes, or several; other groups are left alone.
+        exclude: a name pattern of weights or nodes to leave alone, or several.
         ratios: own ratios for groups by name pattern.
         seed: of everything random.
         force: allow `output` to be the input file.
@@ -120,8 +120,7 @@ def prune(
     Raises:
         GraphPruneError: see `graphprune.errors`; `exit_code` tells the cases apart.
     """
-    texts = [target] if isinstance(target, str) else list(target)
-    targets = parse_targets(texts)
+    targets = parse_targets(_listed(target))
     options = Options(
         ratio=0.5 if ratio is None and not targets else ratio,
         targets=targets,
@@ -133,9 +132,9 @@ def prune(
         compensation=compensation,
         round_to=round_to,
         min_keep=min_keep,
-        structures=None if structures is None else tuple(structures),
-        only=tuple(only),
-        exclude=tuple(exclude),
+        structures=None if structures is None else _kinds(structures),
+        only=_listed(only),
+        exclude=_listed(exclude),
         ratios=dict(ratios or {}),
         seed=seed,
         depth=depth,
@@ -381,6 +380,16 @@ def evaluate(
     else:
         found = load_metric(metric)
     return evaluate_models(several, found, progress)
+
+
+def _listed(given: str | Sequence[str]) -> tuple[str, ...]:
+    """A text is one entry, not a list of its letters."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _kinds(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Kinds of dimensions; in one text they are joined by commas, as on the command line."""
+    return tuple(part.strip() for text in _listed(given) for part in text.split(",") if part.strip())
 
 
 def _path(output: str | os.PathLike[str] | None) -> Path | None:

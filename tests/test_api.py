@@ -297,3 +297,20 @@ def test_inputs_that_nobody_learns_from_are_spoken_of(small: onnx.ModelProto) ->
     calib = {"x": np.zeros((4, 8), np.float32)}
     warnings = graphprune.prune(small, recipe="plain", calib=calib).report["warnings"]
     assert any("were not learnt from: all parts of recipe 'plain'" in w for w in warnings)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "several"),
+    [
+        ("target", "macs=0.5", ["macs=0.5"]),
+        ("structures", "neurons", ["neurons"]),
+        ("structures", "neurons, channels", ["neurons", "channels"]),
+        ("only", "first*", ["first*"]),
+        ("exclude", "first*", ["first*"]),
+    ],
+)
+def test_a_text_is_a_list_of_one(name: str, text: str, several: list[str], small: onnx.ModelProto) -> None:
+    one, many = (graphprune.prune(small, recipe="plain", **{name: given}).plan for given in (text, several))
+    assert one.groups == many.groups
+    assert one.options == many.options
+    assert one.groups
