@@ -21,7 +21,7 @@ def call_hook(text: str) -> Iterable[Any]:
     function = find_function(text, "calibration inputs", CalibrationError)
     try:
         return list(function())
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything, and must not end ours
         raise CalibrationError(f"{text} failed: {type(error).__name__}: {error}") from None
 
 
@@ -38,7 +38,7 @@ def find_function(text: str, what: str, error: type[GraphPruneError]) -> Callabl
         raise error(f"{what} {where}: no such file")
     try:
         module = _load(where)
-    except Exception as found:  # the user's code may raise anything
+    except (Exception, SystemExit) as found:  # the user's code may raise anything, and must not end ours
         raise error(f"cannot import {where!r}: {type(found).__name__}: {found}") from None
     function = getattr(module, name, None)
     if not callable(function):

@@ -41,7 +41,7 @@ class Metric:
             found = self.function(predict)
         except GraphPruneError:
             raise
-        except Exception as error:  # the user's code may raise anything
+        except (Exception, SystemExit) as error:  # the user's code may raise anything, and must not end ours
             raise UsageError(f"the metric {self.name} failed: {type(error).__name__}: {error}") from None
         values = found if isinstance(found, Mapping) else {self.name.rpartition(":")[2]: found}
         try:

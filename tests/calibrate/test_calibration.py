@@ -195,6 +195,21 @@ def test_what_does_not_fit(two: Callable[..., Calibration], name: str) -> None:
         two(what)
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import sys\n\ndef f():\n    sys.exit(3)\n", "failed: SystemExit: 3"),
+        ("raise SystemExit\n", "cannot import .*: SystemExit"),
+    ],
+)
+def test_functions_that_want_to_leave(
+    two: Callable[..., Calibration], tmp_path: Path, code: str, message: str
+) -> None:
+    (tmp_path / "mine.py").write_text(code)
+    with pytest.raises(CalibrationError, match=message):
+        two(f"{tmp_path / 'mine.py'}:f")
+
+
 @pytest.mark.parametrize("samples", [0, -3])
 @pytest.mark.parametrize("what", ["noise", "arrays"])
 def test_no_samples(two: Callable[..., Calibration], what: str, samples: int) -> None:

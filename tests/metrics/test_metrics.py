@@ -86,10 +86,15 @@ def fails(predict: Predict) -> float:
     raise KeyError("picture")
 
 
+def leaves(predict: Predict) -> float:
+    raise SystemExit(3)
+
+
 @pytest.mark.parametrize(
     ("metric", "complaint"),
     [
         (fails, "the metric fails failed: KeyError: 'picture'"),
+        (leaves, "the metric leaves failed: SystemExit: 3"),
         (lambda predict: "good", "returned 'good': a metric is a function of one argument, predict"),
         (lambda predict: float("nan"), "no finite number"),
         (lambda predict: {}, "no finite number"),
