@@ -228,8 +228,23 @@ def _checked(
                 raise CalibrationError(
                     f"{where}: holds {array.dtype}, the model wants {np.dtype(wanted_type)}"
                 )
-            array = array.astype(wanted_type)
+            array = _converted(array, np.dtype(wanted_type), where)
         found[name] = array
+    return found
+
+
+def _converted(array: Array, wanted: np.dtype[Any], where: str) -> Array:
+    """The numbers in the type of the model's input, into which all of them must fit."""
+    with np.errstate(over="ignore", invalid="ignore"):  # said below, with the place
+        found = array.astype(wanted)
+    fits = np.isfinite(found)
+    if wanted.kind in "iu":
+        fits = (found.astype(array.dtype) == array) & ((found < 0) == (array < 0))
+    if not fits.all():
+        raise CalibrationError(
+            f"{where}: holds {array[~fits][0]}, which does not fit {wanted}, the type of the input; "
+            "scale the numbers as the model expects them"
+        )
     return found
 
 

@@ -178,6 +178,10 @@ BAD: dict[str, tuple[Any, str]] = {
     "not numbers": ([{"a": np.array([["x"] * 3]), "ids": np.zeros((1, 5), int)}], "not numbers"),
     "reals for ids": ([{"a": np.zeros((2, 3)), "ids": np.zeros((2, 5))}], "holds float64"),
     "not finite": ([{"a": np.full((2, 3), np.nan), "ids": np.zeros((2, 5), int)}], "not finite"),
+    "too large": (
+        [{"a": np.full((2, 3), 1e300), "ids": np.zeros((2, 5), int)}],
+        "1e.300, which does not fit float32",
+    ),
     "too many arrays": ([(np.zeros((2, 3)),) * 3], "3 arrays for 2 inputs"),
     "nothing": ([], "holds no calibration inputs"),
     "unknown noise": ("noise:pink", "unknown kind of noise"),
@@ -220,6 +224,35 @@ def test_no_samples(two: Callable[..., Calibration], what: str, samples: int) ->
 def test_preprocessing_is_read_even_where_it_is_not_needed(two: Callable[..., Calibration]) -> None:
     with pytest.raises(CalibrationError, match="cannot read 'foo=1'"):
         two(arrays(), preprocessing="foo=1")
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "fits"),
+    [
+        ("float16", np.float32(65504), True),
+        ("float16", np.float32(7e4), False),
+        ("float16", np.int64(70000), False),
+        ("uint8", np.int64(255), True),
+        ("uint8", np.int64(256), False),
+        ("uint8", np.int64(-1), False),
+        ("uint64", np.int64(-1), False),
+        ("int32", np.int64(2**40), False),
+        ("bool", np.int64(1), True),
+        ("bfloat16", np.float64(1e39), False),
+    ],
+)
+def test_numbers_must_fit_the_type_of_the_input(kind: str, given: Any, fits: bool) -> None:
+    load = loaded(
+        f"""<ir_version: 8, opset_import: ["" : 17]>
+        g ({kind}[n, 3] x) => ({kind}[n, 3] y) {{ y = Identity (x) }}""",
+        {},
+    )
+    batch = {"x": np.full((2, 3), given)}
+    if fits:
+        assert (load(batch).batches[0]["x"] == given).all()
+        return
+    with pytest.raises(CalibrationError, match=f"which does not fit {kind}"):
+        load(batch)
 
 
 def test_damaged_file(two: Callable[..., Calibration], tmp_path: Path) -> None:
