@@ -15,6 +15,7 @@ from graphprune.errors import ModelError, UsageError
 from graphprune.load.copying import copy_model
 from graphprune.load.data import check_inline_data, settle_external
 from graphprune.load.inline import read_without_weights, restore_weights
+from graphprune.load.operators import check_operators
 from graphprune.load.parse import read_proto
 from graphprune.load.raw_text import has_raw_text, hide_raw_text, restore_raw_text
 from graphprune.load.source import Form, Source
@@ -81,6 +82,7 @@ def _load_ir(given: ir.Model) -> Source:
     view = view_ir(given)
     check_versions(given.ir_version, view)
     check_structure(view)
+    check_operators(view)
     if not all(map(is_sorted, (view.graph, *view.functions.values()))):
         raise ModelError(
             "the nodes of the given ir.Model are not in topological order; call model.graph.sort()."
@@ -129,6 +131,7 @@ def _checked_view(proto: onnx.ModelProto) -> ModelView:
     if view.graph.nodes:
         check_versions(proto.ir_version, view)
     check_structure(view)
+    check_operators(view)
     check_inline_data(proto)
     return view
 

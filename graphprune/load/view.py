@@ -8,11 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import onnx
 import onnx_ir as ir
 
 from graphprune.load.proto_walk import attribute_graphs
+
+
+class AttributeView(NamedTuple):
+    """An attribute: its type as in `onnx.AttributeProto`, and its value if that is a whole number."""
+
+    name: str
+    type: int
+    is_ref: bool
+    number: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,7 @@ class NodeView:
     outputs: tuple[str, ...]
     bodies: tuple[GraphView, ...]
     overload: str
+    attributes: tuple[AttributeView, ...]
 
     @property
     def function(self) -> tuple[str, str, str]:
@@ -130,7 +141,13 @@ def _node_of_proto(node: onnx.NodeProto) -> NodeView:
         tuple(node.output),
         tuple(_graph_of_proto(body, where) for body in attribute_graphs(node)),
         node.overload,
+        tuple(_attribute_of_proto(attribute) for attribute in node.attribute),
     )
+
+
+def _attribute_of_proto(attribute: onnx.AttributeProto) -> AttributeView:
+    number = attribute.i if attribute.type == onnx.AttributeProto.INT else None
+    return AttributeView(attribute.name, attribute.type, bool(attribute.ref_attr_name), number)
 
 
 def _graph_of_ir(graph: ir.Graph, where: str) -> GraphView:
@@ -153,7 +170,13 @@ def _node_of_ir(node: ir.Node) -> NodeView:
         tuple(value.name or "" for value in node.outputs),
         tuple(_graph_of_ir(body, where) for body in bodies_of(node)),
         node.overload,
+        tuple(_attribute_of_ir(attribute) for attribute in node.attributes.values()),
     )
+
+
+def _attribute_of_ir(attribute: ir.Attr) -> AttributeView:
+    number = attribute.value if attribute.type == ir.AttributeType.INT else None
+    return AttributeView(attribute.name, int(attribute.type), attribute.is_ref(), number)
 
 
 def bodies_of(node: ir.Node) -> Iterator[ir.Graph]:
