@@ -55,6 +55,7 @@ from graphprune.statistics.rotation import rotated
 from graphprune.validate import (
     Equivalence,
     Fidelity,
+    blamed_on_model,
     check_contract,
     check_equivalence,
     check_file,
@@ -186,10 +187,11 @@ def analyse_source(
         check_request(wanted.calibration, wanted.samples, wanted.preprocessing)
     progress("load")
     source = load(what)
-    progress("normalise")
-    normal = normalise(source.model)
-    progress("analyse")
-    return source, *prepare_normal(normal, seed, wanted.sizes(normal) if wanted is not None else ())
+    with blamed_on_model(source.model):
+        progress("normalise")
+        normal = normalise(source.model)
+        progress("analyse")
+        return source, *prepare_normal(normal, seed, wanted.sizes(normal) if wanted is not None else ())
 
 
 def turn_streams(
@@ -342,17 +344,18 @@ def on_bench(what: Any, options: Options, settings: Settings, use: Callable[[Wor
     clock = _Clock(settings.progress)
     source, normal, analysis = _analysed(what, options.seed, settings, clock)
     parts = choose_parts(options, _obstacle(analysis, settings))
-    try:
-        return use(Workbench(source, normal, analysis, options, parts, settings, clock))
-    except (ModelError, *_UNFORESEEN) as error:
-        # Nobody asked for activations: a model that does not run on what was made up for it, or of a form
-        # that following them did not expect, is still pruned.
-        if isinstance(error, ModelError) and settings.wanted.calibration is not None:
-            raise
-        plain = choose_parts(options, _why_plain(error))
-        if parts == plain or not parts.needs_inputs or plain.needs_inputs:
-            raise
-        return use(Workbench(source, normal, analysis, options, plain, settings, clock))
+    with blamed_on_model(source.model):
+        try:
+            return use(Workbench(source, normal, analysis, options, parts, settings, clock))
+        except (ModelError, *_UNFORESEEN) as error:
+            # Nobody asked for activations: a model that does not run on what was made up for it, or of a
+            # form that following them did not expect, is still pruned.
+            if isinstance(error, ModelError) and settings.wanted.calibration is not None:
+                raise
+            plain = choose_parts(options, _why_plain(error))
+            if parts == plain or not parts.needs_inputs or plain.needs_inputs:
+                raise
+            return use(Workbench(source, normal, analysis, options, plain, settings, clock))
 
 
 def _why_plain(error: Exception) -> str:
@@ -461,7 +464,8 @@ def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:
     groups = tuple(g for g in analysis.by_atom.values() if g.atom in keeps)
     decision = Decision(keeps, Candidates(groups, plan.reasons), {}, 0.0, costs.original(), after)
     run = Run(source, settings, normal, analysis, decision, plan, inputs=inputs)
-    return _repair_and_carry_out(run, str(repair.get("compensation", "none")), seed, clock)
+    with blamed_on_model(source.model):
+        return _repair_and_carry_out(run, str(repair.get("compensation", "none")), seed, clock)
 
 
 def _planned(settings: Settings, plan: Plan) -> Settings:
@@ -488,10 +492,11 @@ def _analysed(what: Any, seed: int, settings: Settings, clock: _Clock) -> tuple[
     source = load(what)
     if settings.output is not None:
         check_output(settings.output, source, settings.force)
-    clock.start("normalise")
-    normal = normalise(source.model)
-    clock.start("analyse")
-    return source, *prepare_normal(normal, seed, settings.wanted.sizes(normal))
+    with blamed_on_model(source.model):
+        clock.start("normalise")
+        normal = normalise(source.model)
+        clock.start("analyse")
+        return source, *prepare_normal(normal, seed, settings.wanted.sizes(normal))
 
 
 def _check_settings(settings: Settings) -> None:

@@ -1,8 +1,17 @@
 """Is the result what it should be? Mask equivalence, fidelity to the original, and the contract."""
 
+from graphprune.validate.blame import blamed_on_model
 from graphprune.validate.contract import check_contract
 from graphprune.validate.equivalence import Equivalence, check_equivalence
 from graphprune.validate.fidelity import Fidelity, measure_fidelity
 from graphprune.validate.wellformed import check_file
 
-__all__ = ["Equivalence", "Fidelity", "check_contract", "check_equivalence", "check_file", "measure_fidelity"]
+__all__ = [
+    "Equivalence",
+    "Fidelity",
+    "blamed_on_model",
+    "check_contract",
+    "check_equivalence",
+    "check_file",
+    "measure_fidelity",
+]
