@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graphprune.calibrate.files import read_files
+from graphprune.calibrate.fitting import as_array, named
 from graphprune.calibrate.held import Held, hold
 from graphprune.calibrate.images import Preprocessing, is_image_folder, read_images
 from graphprune.calibrate.request import check_request
@@ -161,7 +162,7 @@ def _calibration(
     batches: list[dict[str, Array]] = []
     count = 0
     for number, item in enumerate(given):
-        feeds = named(item, list(shapes), source, number)
+        feeds = named(item, shapes, source, number)
         for part in _split(_checked(feeds, shapes, types, source, number), shapes):
             size = _samples(part, shapes)
             if samples is not None and count + size > samples:
@@ -178,26 +179,6 @@ def _calibration(
     return Calibration(tuple(batches), count, source, synthetic)
 
 
-def named(item: Any, names: Sequence[str], source: str, number: int) -> dict[str, Any]:
-    """One feed by input name; arrays without names are taken in the order of the inputs."""
-    if isinstance(item, Mapping):
-        if len(item) == len(names) == 1:  # there is only one way to understand it
-            return {names[0]: next(iter(item.values()))}
-        missing = [n for n in names if n not in item]
-        if missing:
-            raise CalibrationError(
-                f"{source}, entry {number}: no array for input {missing[0]!r}; it has "
-                f"{', '.join(map(str, item)) or 'none'}, the model wants {', '.join(names)}"
-            )
-        return {n: item[n] for n in names}
-    arrays = item if isinstance(item, list | tuple) and len(names) > 1 else [item]
-    if len(arrays) != len(names):
-        raise CalibrationError(
-            f"{source}, entry {number}: {len(arrays)} arrays for {len(names)} inputs ({', '.join(names)})"
-        )
-    return dict(zip(names, arrays, strict=True))
-
-
 def _checked(
     feeds: Mapping[str, Any],
     shapes: Mapping[str, tuple[int | None, ...]],
@@ -207,8 +188,9 @@ def _checked(
 ) -> dict[str, Array]:
     found = {}
     for name, shape in shapes.items():
-        array = np.asarray(feeds[name])
         where = f"{source}, entry {number}, input {name!r}"
+        array = as_array(feeds[name], where)
+        given = array.shape
         if array.dtype == object or array.dtype.kind not in "biuf":
             raise CalibrationError(f"{where}: holds {array.dtype}, not numbers")
         if array.ndim == len(shape) - 1:  # one sample without its batch axis
@@ -219,7 +201,7 @@ def _checked(
         )
         if bad:
             wanted = ", ".join("any" if s is None else str(s) for s in shape)
-            raise CalibrationError(f"{where}: shape {array.shape} does not fit ({wanted})")
+            raise CalibrationError(f"{where}: shape {given} does not fit ({wanted})")
         wanted_type = types[name]
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise CalibrationError(f"{where}: holds values that are not finite")

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from graphprune.calibrate.calibration import named, read_entries
+from graphprune.calibrate.calibration import read_entries
+from graphprune.calibrate.fitting import named
 from graphprune.errors import CalibrationError
 from graphprune.runtime.dimensions import Sizes, input_dims, real_inputs, sizes_in
 
@@ -36,7 +37,7 @@ def given_sizes(what: Any, model: ir.Model, preprocessing: str = "") -> tuple[Si
     try:
         entries, source = read_entries(what, shapes, _LOOKED_AT, preprocessing)
         for number, entry in enumerate(itertools.islice(entries, _LOOKED_AT)):
-            feeds = named(entry, list(shapes), source, number)
+            feeds = named(entry, shapes, source, number)
             sizes = sizes_in(model, {name: np.shape(array) for name, array in feeds.items()})
             if sizes is not None:
                 counts[tuple(sizes.items())] += 1

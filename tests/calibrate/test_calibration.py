@@ -284,3 +284,15 @@ def test_made_up_pictures_come_in_kinds(
     for plain in (image("noise:normal", samples=128), two("noise", samples=128)):
         assert set(plain.kinds) == {0}
         assert not plain.lifelike
+
+
+def test_labels_of_a_loader_are_left_out(image: Callable[..., Calibration]) -> None:
+    pictures = np.ones((4, 3, 16, 12), np.float32)
+    found = image([(pictures, np.arange(4)), [pictures, np.arange(4)]])
+    assert found.samples == 8
+    np.testing.assert_array_equal(joined(found, "x"), 1)
+
+
+def test_shapes_are_named_as_they_were_given(image: Callable[..., Calibration]) -> None:
+    with pytest.raises(CalibrationError, match=r"shape \(5, 16, 12\) does not fit \(any, 3, 16, 12\)"):
+        image([np.zeros((5, 16, 12), np.float32)])
