@@ -238,7 +238,8 @@ def prepare_inputs(
         raise ModelError(
             f"the model does not run on the calibration inputs ({calibration.source}): {error}"
         ) from None
-    found = Inputs(calibration, opened, ready, names, statistics, judges, judged_on)
+    notes = calibration.notes
+    found = Inputs(calibration, opened, ready, names, statistics, judges, judged_on, notes)
     if wanted.basis:
         return _in_basis(found, wanted, seed)
     kinds = [k for b, k in zip(calibration.batches, calibration.kinds, strict=False) if _among(b, batches)]
@@ -276,7 +277,7 @@ def _in_basis(inputs: Inputs, wanted: Wanted, seed: int) -> Inputs:
     with single_threaded():
         weights, note = in_basis(inputs.statistics, wanted.basis, seed)
     if note:
-        return replace(inputs, notes=(note,))
+        return replace(inputs, notes=(*inputs.notes, note))
     before = inputs.analysis
     model = with_weights(inputs.model, weights)
     analysis = replace(analyse_model(model, before.recording), opened=before.opened, spared=before.spared)

@@ -1,6 +1,7 @@
 """Calibration inputs: unlabelled examples of what a model will see, from wherever users keep them.
 
 calibration.py  Calibration: batches of feeds, where they came from, checks against the model's inputs
+batches.py      samples that come one by one, gathered
 fitting.py      one entry as arrays by input name, labels left out
 files.py        .npz, .npy, folders of them
 images.py       folders of pictures, with stated preprocessing

@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from graphprune.calibrate.batches import batch_of, gathered, split
 from graphprune.calibrate.files import read_files
 from graphprune.calibrate.fitting import as_array, named
 from graphprune.calibrate.held import Held, hold
@@ -27,8 +28,6 @@ from graphprune.runtime.recording import Recording
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
-BATCH = 32
-
 
 @dataclass(frozen=True)
 class Calibration:
@@ -41,6 +40,7 @@ class Calibration:
         synthetic: made up rather than given.
         kinds: which kind of made-up inputs each batch holds.
         lifelike: made up by the model itself.
+        notes: what the user should know about how they were read.
     """
 
     batches: tuple[Feeds, ...]
@@ -49,6 +49,7 @@ class Calibration:
     synthetic: bool
     kinds: tuple[int, ...] = ()
     lifelike: bool = False
+    notes: tuple[str, ...] = ()
 
     @functools.cached_property
     def copies(self) -> int:
@@ -133,6 +134,8 @@ def read_entries(
         return read_images(path, chosen, next(iter(shapes.values())), samples), str(path)
     if isinstance(what, Mapping):
         return [what], "arrays"
+    if hasattr(what, "shape") and len(shapes) == 1 and len(what.shape) <= len(next(iter(shapes.values()))):
+        return [what], "an array"
     if isinstance(what, Iterable):
         return what, "an iterable"
     raise CalibrationError(
@@ -159,11 +162,17 @@ def _calibration(
     inputs = real_inputs(model)
     shapes = {str(v.name): _static(v, recording) for v in inputs}
     types = {str(v.name): v.dtype.numpy() if v.dtype is not None else None for v in inputs}
-    batches: list[dict[str, Array]] = []
+    batch = 0 if synthetic else batch_of(model, shapes, recording)  # what is made up comes in batches
+    fixed = batch != 0 and all(shape[0] is not None for shape in shapes.values())
+    entries = (
+        _checked(named(item, shapes, source, number), shapes, types, source, number, fixed)
+        for number, item in enumerate(given)
+    )
+    ready, dropped = gathered(_until(entries, shapes, samples), model, batch, fixed)
+    batches: list[Feeds] = []
     count = 0
-    for number, item in enumerate(given):
-        feeds = named(item, shapes, source, number)
-        for part in _split(_checked(feeds, shapes, types, source, number), shapes):
+    for feeds in ready:
+        for part in split(feeds, shapes):
             size = _samples(part, shapes)
             if samples is not None and count + size > samples:
                 part = {n: a[: samples - count] if _batched(shapes[n], a) else a for n, a in part.items()}
@@ -174,9 +183,27 @@ def _calibration(
             count += size
         if samples is not None and count >= samples:
             break
+    if not batches and dropped:
+        raise CalibrationError(
+            f"{source} holds {dropped} calibration inputs, but the model takes {batch} at a time: give at "
+            f"least {batch}"
+        )
     if not batches:
         raise CalibrationError(f"{source} holds no calibration inputs")
-    return Calibration(tuple(batches), count, source, synthetic)
+    note = f"{dropped} calibration inputs were left out: the model takes {batch} at a time"
+    return Calibration(tuple(batches), count, source, synthetic, notes=(note,) if dropped else ())
+
+
+def _until(
+    feeds: Iterable[Feeds], shapes: Mapping[str, tuple[int | None, ...]], samples: int | None
+) -> Iterator[Feeds]:
+    """Feeds until there are as many samples as wanted: a loader may go on for ever."""
+    count = 0
+    for part in feeds:
+        yield part
+        count += _samples(part, shapes)
+        if samples is not None and count >= samples:
+            return
 
 
 def _checked(
@@ -185,7 +212,9 @@ def _checked(
     types: Mapping[str, Any],
     source: str,
     number: int,
+    any_count: bool,
 ) -> dict[str, Array]:
+    """Arrays of the model's types, if they fit; any number of samples may, to be gathered to batches."""
     found = {}
     for name, shape in shapes.items():
         where = f"{source}, entry {number}, input {name!r}"
@@ -196,7 +225,7 @@ def _checked(
         if array.ndim == len(shape) - 1:  # one sample without its batch axis
             array = array[None]
         bad = array.ndim != len(shape) or any(
-            want is not None and have != want and not (axis == 0 and have % want == 0)
+            want is not None and have != want and not (axis == 0 and (any_count or have % want == 0))
             for axis, (have, want) in enumerate(zip(array.shape, shape, strict=False))
         )
         if bad:
@@ -237,21 +266,3 @@ def _batched(shape: tuple[int | None, ...], array: Array) -> bool:
 def _samples(feeds: Feeds, shapes: Mapping[str, tuple[int | None, ...]]) -> int:
     sizes = [a.shape[0] for n, a in feeds.items() if shapes[n]]
     return max(sizes, default=1)
-
-
-def _split(
-    feeds: dict[str, Array], shapes: Mapping[str, tuple[int | None, ...]]
-) -> Iterator[dict[str, Array]]:
-    """Pieces of at most a batch: of the fixed size of the model's first axis, or of our own."""
-    sizes = {a.shape[0] for n, a in feeds.items() if shapes[n]}
-    fixed = {shape[0] for shape in shapes.values() if shape and shape[0] is not None}
-    free = any(shape and shape[0] is None for shape in shapes.values())
-    if len(sizes) != 1 or (fixed and free):
-        yield feeds
-        return
-    size = sizes.pop()
-    step = BATCH if free else fixed.pop() if len(fixed) == 1 else size
-    if free and BATCH < size < 2 * BATCH:
-        step = -(-size // 2)
-    for start in range(0, size, step or size):
-        yield {n: a[start : start + step] if shapes[n] else a for n, a in feeds.items()}

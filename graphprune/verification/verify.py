@@ -168,6 +168,7 @@ def verify_files(
         warnings += [why] if why else []
         fidelity = measure_fidelity(old, new) if old and new else ()
         warnings += _uncompared(old, new, fidelity)
+        warnings += () if calibration is None else calibration.notes
         progress("consumers")
         results: tuple[ConsumerResult, ...] = ()
         if chosen and new and calibration is not None:
