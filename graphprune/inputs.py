@@ -74,7 +74,7 @@ class Wanted:
 
     def sizes(self, model: ir.Model) -> tuple[Sizes, ...]:
         """The sizes of a model's free dimensions in the inputs that are given."""
-        return given_sizes(self.calibration, model, self.preprocessing)
+        return given_sizes(self.calibration, model, self.preprocessing, self.samples)
 
     @property
     def only_made_up(self) -> bool:

@@ -18,6 +18,7 @@ from graphprune.calibrate.batches import batch_of, gathered, split
 from graphprune.calibrate.files import read_files
 from graphprune.calibrate.fitting import as_array, named
 from graphprune.calibrate.held import Held, hold
+from graphprune.calibrate.hook import each
 from graphprune.calibrate.images import Preprocessing, is_image_folder, read_images
 from graphprune.calibrate.request import check_request
 from graphprune.calibrate.synthetic import KINDS, make_up
@@ -120,7 +121,7 @@ def read_entries(
     """
     what = hold(what)
     if isinstance(what, Held):
-        return what.entries, what.source
+        return _in_memory(what.entries, shapes, what.source)[0], what.source
     if isinstance(what, str | os.PathLike):
         path = Path(what)
         if not (path.is_dir() and is_image_folder(path)):
@@ -132,12 +133,19 @@ def read_entries(
             )
         chosen = Preprocessing.parse(preprocessing)
         return read_images(path, chosen, next(iter(shapes.values())), samples), str(path)
+    return _in_memory(what, shapes)
+
+
+def _in_memory(
+    what: Any, shapes: Mapping[str, tuple[int | None, ...]], source: str = ""
+) -> tuple[Iterable[Any], str]:
+    """The entries of what a user's own code has made, and what that is."""
     if isinstance(what, Mapping):
         return [what], "arrays"
     if hasattr(what, "shape") and len(shapes) == 1 and len(what.shape) <= len(next(iter(shapes.values()))):
         return [what], "an array"
     if isinstance(what, Iterable):
-        return what, "an iterable"
+        return each(what, source or "an iterable"), "an iterable"
     raise CalibrationError(
         f"calibration inputs cannot be a {type(what).__name__}: give a path, arrays by input name, or an "
         "iterable of feeds"

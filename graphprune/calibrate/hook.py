@@ -5,24 +5,43 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from graphprune.errors import CalibrationError, GraphPruneError
 
 
-def call_hook(text: str) -> Iterable[Any]:
-    """What `module:function` or `file.py:function` yields.
+def call_hook(text: str) -> Any:
+    """What `module:function` or `file.py:function` gives; if that is an iterator, nothing of it is read yet.
 
     Raises:
         CalibrationError: it does not exist, or fails.
     """
     function = find_function(text, "calibration inputs", CalibrationError)
     try:
-        return list(function())
+        return function()
     except (Exception, SystemExit) as error:  # the user's code may raise anything, and must not end ours
-        raise CalibrationError(f"{text} failed: {type(error).__name__}: {error}") from None
+        raise failed(text, error) from None
+
+
+def each(given: Iterable[Any], text: str) -> Iterator[Any]:
+    """The entries of a user's own iterable.
+
+    Raises:
+        CalibrationError: it fails.
+    """
+    try:
+        yield from given
+    except GraphPruneError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise failed(text, error) from None
+
+
+def failed(text: str, error: BaseException) -> CalibrationError:
+    """The user's own code has raised something."""
+    return CalibrationError(f"{text} failed: {type(error).__name__}: {error}")
 
 
 def find_function(text: str, what: str, error: type[GraphPruneError]) -> Callable[..., Any]:
