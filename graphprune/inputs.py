@@ -28,6 +28,7 @@ from graphprune.runtime.record import record
 from graphprune.statistics import Statistics, Twin, find_linear, make_twin, open_biases, unit_columns
 
 ONLY = "only:"  # before a kind of made-up inputs: learn from nothing else
+UNLEARNT = "the calibration inputs, which nothing was learnt from"
 _JUDGED_FROM = 64  # with fewer samples all are needed for the repair
 _ASIDE = 8
 _TWIN_SAMPLES = 256  # that a twin is made on, at most
@@ -230,7 +231,7 @@ def prepare_inputs(
         batches = tuple(b for k, b in enumerate(batches) if k % wanted.aside != last)
         judged_on = "calibration inputs kept aside"
     if given is not None:
-        judges, judged_on = given, "the calibration inputs, which nothing was learnt from"
+        judges, judged_on = given, UNLEARNT
     statistics = Statistics(opened, ready, batches, budget=wanted.memory, seed=seed)
     try:
         next(iter(statistics.tensors(list(ready.facts.outputs))))

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from graphprune.analysis import Analysis
 from graphprune.analysis.cost import CostModel
 from graphprune.analysis.prepare import prepare_normal
-from graphprune.calibrate import check_request, load_calibration
+from graphprune.calibrate import Calibration, check_request, load_calibration
 from graphprune.compensate import with_weights
 from graphprune.decide import (
     Candidates,
@@ -38,7 +38,7 @@ from graphprune.decide import (
     needs_machine,
 )
 from graphprune.errors import ModelError, RuntimeMissingError, VerificationError
-from graphprune.inputs import Inputs, Wanted, chosen_by_data, prepare_inputs, single_threaded
+from graphprune.inputs import UNLEARNT, Inputs, Wanted, chosen_by_data, prepare_inputs, single_threaded
 from graphprune.load import Source, Staging, check_output, load, save
 from graphprune.normalise import normalise, reshare
 from graphprune.passes import Repair, Scores
@@ -150,6 +150,7 @@ class Run:
     asked: tuple[Target, ...] = ()
     size_bytes: int | None = None
     inputs: Inputs | None = None
+    given: Calibration | None = None  # what only judges
     repair: Repair = field(default_factory=Repair)
     judged_on: str = "random inputs"
     warnings: list[str] = field(default_factory=list)
@@ -240,6 +241,7 @@ class Workbench:
         source, normal, analysis: of the model.
         parts: the passes that decide.
         inputs: what is known of its activations, if the parts ask for them.
+        given: inputs that a user gave although the parts learn nothing from them; they judge the result.
         structure: the fingerprint of the model.
     """
 
@@ -260,12 +262,15 @@ class Workbench:
         self._scores: Scores | None = None
         self._machine: Machine | None = None
         self.inputs: Inputs | None = None
+        self.given: Calibration | None = None
         if parts.needs_inputs:
             _check_something_to_cut(analysis, candidates_for(analysis, options))
             self.inputs = _prepared(
                 normal, analysis, self._settings(settings), options.seed, clock, parts.compensation
             )
             normal, analysis = self.inputs.model, self.inputs.analysis
+        elif analysis.recording.method == "run":
+            self.given = _judging(normal, analysis, settings.wanted, clock)
         clock.stop()
         self.normal, self.analysis = normal, analysis
 
@@ -312,20 +317,17 @@ class Workbench:
             decision,
             plan,
             inputs=self.inputs,
+            given=self.given,
             asked=options.targets,
-            warnings=self._notes(settings),
+            warnings=[*self._notes()],
         )
         return _repair_and_carry_out(run, self.parts.compensation, options.seed, clock)
 
-    def _notes(self, settings: Settings) -> list[str]:
+    def _notes(self) -> tuple[str, ...]:
+        """What the user should know about the inputs."""
         if self.inputs is not None:
-            return list(self.inputs.notes)
-        if settings.wanted.calibration is None:
-            return []
-        return [
-            f"the calibration inputs were not learnt from: all parts of recipe {self.parts.recipe!r} look at "
-            "weights alone; choose another, such as auto"
-        ]
+            return self.inputs.notes
+        return () if self.given is None else self.given.notes
 
     def _settings(self, settings: Settings) -> Settings:
         if not self.parts.needs_inputs:
@@ -381,6 +383,17 @@ def _prepared(
 ) -> Inputs:
     clock.start("calibrate")
     return prepare_inputs(normal, analysis, settings.wanted, seed, compensation != "none")
+
+
+def _judging(normal: ir.Model, analysis: Analysis, wanted: Wanted, clock: _Clock) -> Calibration | None:
+    """Inputs that a user gave where nothing is learnt from any; None if there are none."""
+    what = wanted.calibration
+    if what is None or (isinstance(what, str) and what.split(":")[0] == "noise"):
+        return None
+    clock.start("calibrate")
+    return load_calibration(
+        what, normal, analysis.recording, samples=wanted.samples, preprocessing=wanted.preprocessing
+    )
 
 
 def _measured(
@@ -608,15 +621,23 @@ def _validate(run: Run, trial: Path, seed: int) -> None:
         )
     if run.equivalence.status == "not checked" and not run.settings.dry_run:
         run.warnings.append(f"mask equivalence was not checked: {run.equivalence.note}")
-    if run.inputs is not None and not run.inputs.judges_made_up:
+    judges, judged_on = _judges(run)
+    if judges:
         with contextlib.suppress(ModelError):
-            before = run_all(run.source.model, run.inputs.judges, optimise=True)
-            run.fidelity = measure_fidelity(before, run_all(run.pruned, run.inputs.judges, optimise=True))
-            run.judged_on = run.inputs.judged_on
+            before = run_all(run.source.model, judges, optimise=True)
+            run.fidelity = measure_fidelity(before, run_all(run.pruned, judges, optimise=True))
+            run.judged_on = judged_on
     elif reference is not None:
         with contextlib.suppress(ModelError):
             after = run_all(run.pruned, test_feeds(run.normal, run.analysis, seed, given))
             run.fidelity = measure_fidelity(reference, after)
+
+
+def _judges(run: Run) -> tuple[Sequence[Mapping[str, NDArray[Any]]], str]:
+    """Real inputs to measure the result on, and what they are; none if nobody gave any."""
+    if run.inputs is not None:
+        return (() if run.inputs.judges_made_up else run.inputs.judges), run.inputs.judged_on
+    return (() if run.given is None else run.given.batches), UNLEARNT
 
 
 def _check_by_onnx(run: Run, trial: Path) -> None:

@@ -70,6 +70,9 @@ def _inputs(report: Report) -> Iterator[Advice]:
         return
     made_up = "were made up" if calibration is not None else "were not looked at: only weights decided"
     found = f"Inputs {made_up}, which keeps less of the accuracy."
+    if str(report.get("judged_on", "")).startswith("the calibration inputs"):  # they are there already
+        yield Advice(found, "Let the default recipe learn from the inputs that you give.", "--recipe auto")
+        return
     if judged_at_random(report):
         found += " Agreement was measured on random inputs, which says little about yours."
     yield Advice(found, "Give a few hundred real inputs; no labels are needed.", "--calib inputs.npz")
