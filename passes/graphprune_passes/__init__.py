@@ -228,7 +228,13 @@ PASSES = (
     Pass("depth", "gate-norm", gate.score, "size of queries times keys, attention first (Gate-Norm)"),
     Pass("depth", "weight-norm", norms.last, "size of the last weight"),
     # Needs no activations, but is run where inputs are prepared, as every repair is.
-    Pass("compensation", "merge", merge.merge, "merge what goes into the most similar that stays", "inputs"),
+    Pass(
+        "compensation",
+        "merge",
+        merge.merge,
+        "merge what goes into the most similar that stays; looks at weights alone, any inputs will do",
+        "inputs",
+    ),
 )
 
 __all__ = ["PASSES", "RECIPES"]

@@ -1,4 +1,4 @@
-"""Recipes that look at weights only: nothing is run, so they work where a model cannot be run."""
+"""Recipes that look at weights only: but for merging, nothing is run, so a model need not be able to run."""
 
 from __future__ import annotations
 
@@ -78,6 +78,6 @@ RECIPES = (
         "intra-fusion", "l1", "mean", "mean", "uniform", "merge",
         "Theus et al., Towards Meta-Pruning via Optimal Transport (Intra-Fusion), ICLR 2024", False,
         "removed units are merged into the most similar that stay; one partner each, no transport plan",
-        ("channels", "neurons"),
+        ("channels", "neurons"), noise="only:uniform",  # repairs take inputs; this one reads none
     ),
 )  # fmt: skip
