@@ -62,6 +62,17 @@ class Editor:
             node.resize_inputs(index + 1)
         node.replace_input_with(index, value)
 
+    def give_out(self, value: ir.Value, instead: ir.Value) -> None:
+        """Make `value` an output of its graph or body in the place, and under the name, of another."""
+        graph = instead.graph
+        if not isinstance(graph, ir.Graph):
+            raise ValueError(f"value {instead.name!r} is in no graph")
+        name, instead.name = instead.name, self.unique(f"{instead.name}_pruned")
+        value.name, value.type, value.shape = name, instead.type, instead.shape
+        for index, output in enumerate(graph.outputs):
+            if output is instead:
+                graph.outputs[index] = value
+
 
 def _graph_of(node: ir.Node) -> ir.Graph:
     if not isinstance(node.graph, ir.Graph):

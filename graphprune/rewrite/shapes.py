@@ -26,13 +26,14 @@ def restore_shapes(editor: Editor, analysis: Analysis, keeps: Keeps) -> None:
             continue
         ratios = [Fraction(kept_size(d, keeps), d.size) if d.size else Fraction(1) for d in effect.dims]
         node = editor.nodes[effect.node]
-        if all(r == 1 for r in ratios) or not node.outputs[0].uses():
+        result = node.outputs[0]
+        if all(r == 1 for r in ratios) or not (result.uses() or result.is_graph_output()):
             continue
         if node.op_type == "Size":
             total = Fraction(1)
             for ratio in ratios:
                 total *= ratio
-            _restore(editor, node, [total], node.outputs[0].uses())
+            _restore(editor, node, [total], result.uses())
         else:
             _restore_shape(editor, analysis, node, effect, ratios)
 
@@ -55,7 +56,7 @@ def _restore_shape(
             user.outputs[0].replace_all_uses_with(fixed)
         else:
             rest.append((user, index))
-    if rest:
+    if rest or node.outputs[0].is_graph_output():
         _restore(editor, node, ratios, rest)
 
 
@@ -93,3 +94,5 @@ def _restore(
     original = editor.node_after("Mul", [units.outputs[0], up], f"{result.name}_original", units)
     for user, index in users:
         editor.set_input(user, index, original.outputs[0])
+    if result.is_graph_output():
+        editor.give_out(original.outputs[0], result)

@@ -240,3 +240,22 @@ def test_the_branch_that_the_inputs_choose_is_proved(monkeypatch: pytest.MonkeyP
     result = graphprune.prune(model, ratio=0.5, calib=feeds, normaliser="mean", compensation="refit")
     assert result.report["equivalence"]["status"] == "equal"
     assert rate in seen
+
+
+def test_a_shape_that_a_branch_gives_is_the_one_of_the_original() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[n, 4] x, bool pick) => (float[n, 3] y) {
+        h = MatMul(x, w0)
+        s = If(pick) <
+            then_branch = yes () => (int64[2] a) { a = Shape(h) },
+            else_branch = no () => (int64[2] b) { b = Constant <value_ints = [3, 8]> () }>
+        k = Gather(s, one)
+        f = Cast <to = 1> (k)
+        d = Div(h, f)
+        y = MatMul(d, w1)
+    }"""
+    model = build(text, w0=(4, 8), w1=(8, 3))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(1), "one"))
+    outcome = prune_at_random(model)
+    assert outcome.equivalence.status == "equal", outcome.equivalence
+    assert outcome.size("w0", 1) == 4

@@ -154,3 +154,18 @@ def test_an_output_as_long_as_the_data_say() -> None:
     outcome = prune_at_random(build(text))
     assert_exact(outcome)
     assert error_at(outcome, x=normal(40, 4)) < 1e-5
+
+
+@pytest.mark.parametrize("end", ["s = Shape(r)", "s = Shape <start = 1> (r)", "s = Size(r)"])
+def test_a_size_that_is_given_out_is_the_one_of_the_original(end: str) -> None:
+    text = f"""net (float[n, 4] x) => (int64[K] s, float[N, V] y) <float[4, 8] A, float[8, 3] B, int64[1] m = {{-1}}>
+        {{ h = MatMul(x, A)  r = Relu(h)  {end}  e = Reshape(s, m)  f = Cast <to = 1> (e)  t = ReduceSum <keepdims = 0> (f)
+           o = MatMul(r, B)  y = Div(o, t) }}"""
+    model = build(text)
+    if "Size" in end:
+        del model.graph.output[0].type.tensor_type.shape.dim[:]
+    outcome = prune_at_random(model)
+    assert outcome.size("A", 1) == 4
+    assert_exact(outcome)
+    assert [v.name for v in outcome.pruned.graph.outputs] == ["s", "y"]
+    assert error_at(outcome, x=normal(7, 4)) < 1e-5
