@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphprune.dims import Atom
+from graphprune.dims import Atom, Const, Dim
 from graphprune.rules.context import Barrier, NodeContext
 from graphprune.rules.effects import InputPositions
 from graphprune.rules.rule import Rule, Zero, rule
@@ -96,22 +96,28 @@ RULES = {
 }
 
 
+def in_blocks(node: NodeContext, dim: Dim, size: int) -> tuple[Dim, Dim]:
+    """An axis as blocks times what is inside one, which stays whole; frozen if they come out uneven."""
+    if dim.size % size:
+        node.freeze(dim, f"quantised in blocks of {size}, the last of them cut short, by {node.where}")
+        return Const(-(-dim.size // size), "blocks of a width that they do not divide"), dim
+    blocks, inside = node.solver.factor(dim, dim.size // size)
+    node.freeze(inside, f"quantised in blocks of {size} by {node.where}: only whole blocks can go")
+    return node.solver.resolve(blocks), inside
+
+
 def quantize(node: NodeContext) -> None:
-    """Scales and zero points are scalars or run along one axis with the data."""
-    dims = list(node.dims(0))
+    """Scales and zero points are scalars, or run along one axis with the data, slot by slot or in blocks."""
+    dims = node.dims(0)
     axis = node.axis(int(node.attribute("axis", 1)), len(dims)) if dims else 0
-    if int(node.attribute("block_size", 0) or 0):
-        node.freeze(dims[axis], f"quantised in blocks by {node.where}")
-        for index in (1, 2):
-            if node.has(index):
-                scales = node.dims(index)
-                node.same([d[:axis] + d[axis + 1 :] for d in (tuple(dims), scales)])
-                node.freeze(scales[axis], f"quantised in blocks by {node.where}")
-    else:
-        for index in (1, 2):
-            if node.has(index) and node.rank(index) == 1 and node.shape(index)[0] != 1:
-                node.solver.unify(node.dims(index)[0], dims[axis])
-    node.set(0, dims)
+    size = int(node.attribute("block_size", 0) or 0)
+    for index in (1, 2):
+        if size and node.has(index):
+            blocks, _ = in_blocks(node, node.dims(0)[axis], size)
+            node.same([node.dims(index), (*node.dims(0)[:axis], blocks, *node.dims(0)[axis + 1 :])])
+        elif node.has(index) and node.rank(index) == 1 and node.shape(index)[0] != 1:
+            node.solver.unify(node.dims(index)[0], dims[axis])
+    node.set(0, node.dims(0))
 
 
 def _quantize_by_range(node: NodeContext) -> None:

@@ -9,17 +9,8 @@ from collections.abc import Sequence
 
 from graphprune.dims import Const, Dim, multiply
 from graphprune.rules.context import Barrier, NodeContext
+from graphprune.rules.elementwise import in_blocks
 from graphprune.rules.rule import rule
-
-
-def in_blocks(node: NodeContext, dim: Dim, size: int) -> tuple[Dim, Dim]:
-    """An axis as blocks times what is inside one, which stays whole; frozen if they come out uneven."""
-    if dim.size % size:
-        node.freeze(dim, f"quantised in blocks of {size}, the last of them cut short, by {node.where}")
-        return Const(-(-dim.size // size), "blocks of a width that they do not divide"), dim
-    blocks, inside = node.solver.factor(dim, dim.size // size)
-    node.freeze(inside, f"quantised in blocks of {size} by {node.where}: only whole blocks can go")
-    return node.solver.resolve(blocks), inside
 
 
 def packed(node: NodeContext, dim: Dim, into: Dim, what: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from graphprune.dims import Dim
 from graphprune.rules.context import Barrier, NodeContext
-from graphprune.rules.microsoft.blocks import in_blocks, packed
+from graphprune.rules.elementwise import in_blocks
+from graphprune.rules.microsoft.blocks import packed
 from graphprune.rules.rule import rule
 
 _GATED = ("swiglu", "geglu")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tests.rules.building import Case, flat, image
 
 # What brings h into the domain of a function: where it yields NaN, equality proves nothing.
@@ -221,11 +223,38 @@ CASES = (
             "int8[8, 6] Q, float[2, 6] gain",
             z=6,
         ),
-        "Q[1]",
-        frozen={"A[1]": "quantised in blocks"},
+        "A[1] Q[1]",
+        frozen={"A[1].2": "only whole blocks can go"},
         what="blocks",
         opset=21,
-        given={"gain": [0.01] * 12},
+        given={"gain": [0.01] * 6 + [0.02] * 6},
+    ),
+    Case(
+        "DequantizeLinear",
+        flat(
+            "w = DequantizeLinear <axis = 1, block_size = 4> (Q, gain, o) t = Transpose <perm = [1, 0]> (w) z = MatMul(h, t)",
+            "int4[6, 16] Q, float[6, 4] gain, int4[6, 4] o",
+            h=16,
+            z=6,
+        ),
+        "A[1] Q[0]",
+        frozen={"A[1].2": "only whole blocks can go"},
+        what="blocks of four bits, turned round",
+        opset=21,
+        given={"Q": (np.arange(96) * 5 % 15 - 7), "gain": np.linspace(0.1, 0.3, 24), "o": np.arange(24) % 4},
+    ),
+    Case(
+        "DequantizeLinear",
+        flat(
+            "w = DequantizeLinear <axis = 0, block_size = 6> (Q, gain) z = MatMul(h, w)",
+            "int8[8, 6] Q, float[2, 6] gain",
+            z=6,
+        ),
+        "Q[1]",
+        frozen={"A[1]": "the last of them cut short"},
+        what="an uneven block",
+        opset=21,
+        given={"gain": [0.01] * 6 + [0.02] * 6},
     ),
     Case("BitCast", flat("i = BitCast <to = 6> (h) z = BitCast <to = 1> (i)"), "A[1]", opset=26),
     Case("SwiGLU", flat("g = MatMul(x, G) z = SwiGLU(h, g)", "float[4, 8] G"), "A[1]", opset=28, runs=False),
