@@ -17,6 +17,7 @@ from graphprune.normalise.fold import fold_constants
 from graphprune.normalise.functions import inline_functions
 from graphprune.normalise.invariants import capture_invariants
 from graphprune.normalise.names import name_nodes, separate_scopes
+from graphprune.normalise.picked import bypass_joins
 from graphprune.normalise.sharing import unshare, unshare_made
 from graphprune.normalise.value_info import drop_value_info
 
@@ -38,6 +39,7 @@ STEPS: tuple[Callable[[ir.Model], None], ...] = (
     open_bodies,
     capture_invariants,
     fold_constants,
+    bypass_joins,
     remove_dead,
     unshare_made,
     unshare,  # last: it counts the uses that are left
