@@ -352,16 +352,20 @@ class _Analyser:
         carried = [self._agreed(node, [self.dims[s], d]) for s, d in zip(states, found, strict=False)]
         self.effects += [Kind(d, "hidden") for s in states for d in self.dims[s]]  # if it is nothing else
         collected = []
-        for name, dims in zip(node.outputs[len(states) :], found[len(states) :], strict=True):
-            turns = (self.recording.shapes.get(name) or (1,))[0]
-            collected.append((Const(turns, f'turns of {node.op} "{node.name}"'), *(dims or ())))
+        count = len(node.outputs) - len(states)
+        axes = node.attributes.get("scan_output_axes") or [0] * count
+        for name, dims, axis in zip(node.outputs[len(states) :], found[len(states) :], axes, strict=True):
+            at = int(axis) % (len(dims or ()) + 1)
+            turns = (self.recording.shapes.get(name) or (1,) * (at + 1))[at]
+            turned = Const(turns, f'turns of {node.op} "{node.name}"')
+            collected.append((*(dims or ())[:at], turned, *(dims or ())[at:]))
         return [*carried, *collected]
 
     def _scan(self, node: NodeFacts) -> list[tuple[Dim, ...] | None]:
         """Scan: states like a Loop's, and inputs and outputs cut along one axis."""
         body = node.bodies[0]
         count = len(node.inputs) - int(node.attributes["num_scan_inputs"])
-        if node.version < 9 or any(node.attributes.get("scan_output_axes") or ()):
+        if node.version < 9:
             raise Barrier("this form of Scan is not followed")
         axes = node.attributes.get("scan_input_axes") or [0] * (len(node.inputs) - count)
         for name, source, axis in zip(body.inputs[count:], node.inputs[count:], axes, strict=True):

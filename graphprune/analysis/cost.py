@@ -204,10 +204,13 @@ def _constants(analysis: Analysis) -> dict[int, tuple[tuple[int, Dim], ...]]:
 
 
 def _turns(node: NodeFacts, analysis: Analysis) -> int:
-    """How often a body ran when shapes were recorded, as far as its outputs tell."""
-    scanned = int(node.attributes.get("num_scan_inputs") or 0)
-    states = {"Loop": len(node.inputs) - 2, "Scan": len(node.inputs) - scanned}
-    collected = node.outputs[states.get(node.op, len(node.outputs)) :]
+    """How often a body ran when shapes were recorded, as far as its inputs and outputs tell."""
+    if node.op == "Scan" and node.version >= 9:
+        states = len(node.inputs) - int(node.attributes["num_scan_inputs"])
+        axis = int((node.attributes.get("scan_input_axes") or [0])[0])
+        shape = analysis.recording.shapes.get(node.inputs[states])
+        return shape[axis] if shape else 1
+    collected = node.outputs[len(node.inputs) - 2 :] if node.op == "Loop" else ()
     shapes = [analysis.recording.shapes.get(n, ()) for n in collected]
     if shapes and shapes[0]:
         return shapes[0][0]

@@ -5,6 +5,7 @@ import onnx
 import pytest
 
 import graphprune
+from graphprune.analysis import CostModel
 from graphprune.testing import prune_at_random
 from graphprune.validate import equivalence
 from graphprune.validate.equivalence import run_all
@@ -100,6 +101,35 @@ def test_scan_state_and_rows() -> None:
     assert outcome.equivalence.status in ("equal", "not checked"), outcome.equivalence
     if outcome.equivalence.status == "equal":
         assert outcome.size("w0", 1) == outcome.size("w1", 1) == 4
+
+
+@pytest.mark.parametrize(("into", "perm"), [(1, [1, 0, 2]), (2, [2, 0, 1]), (-1, [2, 0, 1]), (-3, [0, 1, 2])])
+@pytest.mark.parametrize("cut", [1, -2])
+def test_scan_along_other_axes(cut: int, into: int, perm: list[int]) -> None:
+    text = f"""<ir_version: 8, opset_import: ["" : 17]>
+    g (float[n, t, 4] x) => (float[n, 3] y, float[t, n, 3] all) {{
+        rows = MatMul(x, w0)
+        last = Constant <value_int = 0> ()
+        some = Gather <axis = 1> (rows, last)
+        zero = Sub(some, some)
+        h, steps = Scan(zero, rows) <num_scan_inputs = 1, scan_input_axes = [{cut}], scan_output_axes = [{into}],
+            body = step (float[n, 8] state, float[n, 8] row) => (float[n, 8] next, float[n, 6] seen) {{
+                turned = MatMul(state, w1)
+                both = Add(turned, row)
+                next = Tanh(both)
+                seen = MatMul(next, w2)
+            }}>
+        y = MatMul(h, w3)
+        front = Transpose <perm = {perm}> (steps)
+        all = MatMul(front, w4)
+    }}"""
+    outcome = prune_at_random(build(text, w0=(4, 8), w1=(8, 8), w2=(8, 6), w3=(8, 3), w4=(6, 3)))
+    assert outcome.equivalence.status == "equal", outcome.equivalence
+    assert outcome.size("w0", 1) == outcome.size("w1", 1) == 4
+    assert outcome.size("w2", 1) == outcome.size("w4", 0) == 3
+    length = outcome.analysis.recording.shapes["x"][1]
+    before = 4 * 8 + 8 * 8 + 8 * 6 + 6 * 3
+    assert CostModel(outcome.analysis).cost().macs == length * before + 8 * 3
 
 
 def test_constants_inside_bodies_are_weights() -> None:
