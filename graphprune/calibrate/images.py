@@ -74,15 +74,11 @@ class Preprocessing:
             try:
                 if key in ("resize", "crop"):
                     given[key] = int(value)
-                    if given[key] < 0:
-                        raise ValueError
                 elif key == "scale":
                     top, _, bottom = value.partition("/")
                     given[key] = float(top) / float(bottom or 1)
                 elif key in ("mean", "std"):
                     given[key] = tuple(float(v) for v in value.split(":"))
-                    if key == "std" and 0 in given[key]:
-                        raise ValueError
                 elif (key == "color" and value in ("rgb", "bgr", "gray")) or (
                     key == "layout" and value in ("nchw", "nhwc")
                 ):

@@ -162,9 +162,7 @@ def test_images(image: Callable[..., Calibration], tmp_path: Path) -> None:
     np.testing.assert_allclose(turned[2, :, 5, 5], [200, 100, 20])
 
 
-@pytest.mark.parametrize(
-    "text", ["mean=a", "resize=", "colour=rgb", "color=pink", "scale=1/0", "resize=-1", "std=0"]
-)
+@pytest.mark.parametrize("text", ["mean=a", "resize=", "colour=rgb", "color=pink", "scale=1/0"])
 def test_preprocessing_that_cannot_be_read(text: str) -> None:
     with pytest.raises(CalibrationError, match="write for example"):
         Preprocessing.parse(text)
