@@ -119,6 +119,12 @@ class Inputs:
         """Whether there are no real inputs to judge the result on."""
         return self.calibration.synthetic and any(self.judges[0] is b for b in self.calibration.batches)
 
+    @property
+    def fresh(self) -> tuple[Mapping[str, NDArray[Any]], ...]:
+        """Inputs that say how good the result is: real ones, or made-up ones that nothing was learnt from."""
+        learnt = len(self.judges) == len(self.calibration.batches)
+        return () if self.judges_made_up and learnt else self.judges
+
     def repair(
         self, keeps: Keeps, compensation: str, memory: int, seed: int, say: Callable[[str], None]
     ) -> Repair:
@@ -229,7 +235,7 @@ def prepare_inputs(
         last = wanted.aside - 1
         judges = batches[last :: wanted.aside]
         batches = tuple(b for k, b in enumerate(batches) if k % wanted.aside != last)
-        judged_on = "calibration inputs kept aside"
+        judged_on = f"{'made-up' if calibration.synthetic else 'calibration'} inputs kept aside"
     if given is not None:
         judges, judged_on = given, UNLEARNT
     statistics = Statistics(opened, ready, batches, budget=wanted.memory, seed=seed)

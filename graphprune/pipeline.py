@@ -634,9 +634,9 @@ def _validate(run: Run, trial: Path, seed: int) -> None:
 
 
 def _judges(run: Run) -> tuple[Sequence[Mapping[str, NDArray[Any]]], str]:
-    """Real inputs to measure the result on, and what they are; none if nobody gave any."""
+    """Inputs to measure the result on, and what they are; none if nobody gave any and none are to spare."""
     if run.inputs is not None:
-        return (() if run.inputs.judges_made_up else run.inputs.judges), run.inputs.judged_on
+        return run.inputs.fresh, run.inputs.judged_on
     return (() if run.given is None else run.given.batches), UNLEARNT
 
 

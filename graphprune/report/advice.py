@@ -74,13 +74,13 @@ def _inputs(report: Report) -> Iterator[Advice]:
         yield Advice(found, "Let the default recipe learn from the inputs that you give.", "--recipe auto")
         return
     if judged_at_random(report):
-        found += " Agreement was measured on random inputs, which says little about yours."
+        found += f" Agreement was measured on {report['judged_on']}, which says little about yours."
     yield Advice(found, "Give a few hundred real inputs; no labels are needed.", "--calib inputs.npz")
 
 
 def judged_at_random(report: Report) -> bool:
     """Whether agreement was measured on inputs that say little about real ones."""
-    return bool(report["fidelity"]) and str(report.get("judged_on", "")).startswith("random")
+    return bool(report["fidelity"]) and str(report.get("judged_on", "")).startswith(("random", "made-up"))
 
 
 def _disagrees(report: Report) -> Iterator[Advice]:
