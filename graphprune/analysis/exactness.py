@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 
 from graphprune.analysis.facts import GraphFacts, NodeFacts
+from graphprune.analysis.signs import Sign, sign_of
 from graphprune.dims import Dim, atoms_in
 from graphprune.dims.expr import times_in
 from graphprune.rules import Rule, find_rule
@@ -23,6 +25,7 @@ from graphprune.rules.effects import Contraction, Silent
 _RESTING = frozenset({"Tanh", "Relu", "LeakyRelu", "Elu", "Softsign", "ScaledTanh", "ThresholdedRelu"})
 # 1 / 0, log 0; and a runtime may divide by a variance of zero.
 _UNDEFINED_AT_ZERO = frozenset({"Acosh", "Log", "MeanVarianceNormalization", "Reciprocal", "ReduceLogSum"})
+_SMALL = 1 << 16  # elements of a stored tensor that is read for its smallest
 
 
 class Level(IntEnum):
@@ -146,7 +149,7 @@ class _Flow:
                     and self._times(node.inputs[k], atom) < wanted
                     and not _divides(node, rule, k)
                 ):
-                    rest[k] = Level.FINITE
+                    rest[k] = Level.UNDEFINED if self._may_invert(node, k) else Level.FINITE
         return max([self._combine(node, rule, rest, wanted), *added])
 
     def _times(self, name: str, atom: int) -> int:
@@ -191,7 +194,7 @@ class _Flow:
                     return Level.UNDEFINED
                 return Level.FINITE if above is None else above
             case _:
-                return self._lifted(node, present)
+                return self._lifted(node, given)
 
     def _filled(self, node: NodeFacts) -> Level:
         """What slots hold that no input has: repeats of an Expand, what a Pad or ConstantOfShape writes."""
@@ -216,7 +219,8 @@ class _Flow:
         tensor = self.facts.weights.get(node.inputs[index])
         return float(np.ravel(tensor.numpy())[0]) if tensor is not None and tensor.size == 1 else None
 
-    def _lifted(self, node: NodeFacts, present: Sequence[Level]) -> Level:
+    def _lifted(self, node: NodeFacts, given: Mapping[int, Level | None]) -> Level:
+        present = [v for v in given.values() if v is not None]
         lowest = min(present, default=Level.FINITE)
         if node.op in ("IsNaN", "IsInf"):  # a truth value, whatever the operand
             return Level.FINITE
@@ -226,13 +230,37 @@ class _Flow:
             low, high = self._number(node, 1, -np.inf), self._number(node, 2, np.inf)
             low, high = node.attributes.get("min", low), node.attributes.get("max", high)
             return Level.ZERO if low is not None and high is not None and low <= 0 <= high else Level.FINITE
-        if node.op == "Pow":
-            exponent = self.facts.weights.get(node.inputs[1])
-            known = exponent is not None and exponent.size == 1
-            power = float(np.ravel(exponent.numpy())[0]) if exponent is not None and known else -1.0
-            if lowest is Level.ZERO:
-                return Level.ZERO if power > 0 else Level.UNDEFINED
+        if node.op == "Pow" and given.get(0) is Level.ZERO and given.get(1) is not Level.ZERO:
+            return self._power_of_zero(node)
         return Level.FINITE
+
+    def _power_of_zero(self, node: NodeFacts) -> Level:
+        """What zero to a power is: one if that is zero too, and nothing that is known if it is negative."""
+        least = self._least(node.inputs[1])
+        if least is None:
+            sign = self._signs.get(node.inputs[1], Sign.ANY)  # a small power may come out as zero
+            return Level.FINITE if sign > Sign.ANY else Level.UNDEFINED
+        return Level.ZERO if least > 0 else Level.FINITE if least == 0 else Level.UNDEFINED
+
+    def _may_invert(self, node: NodeFacts, index: int) -> bool:
+        """True of a base that may be zero, under a power that may be negative."""
+        return node.op == "Pow" and index == 0 and self._power_of_zero(node) is Level.UNDEFINED
+
+    def _least(self, name: str) -> float | None:
+        """The smallest element of a small stored tensor."""
+        tensor = self.facts.weights.get(name)
+        if tensor is None or not 0 < tensor.size <= _SMALL:
+            return None
+        return float(np.min(np.asarray(tensor.numpy(), np.float64)))
+
+    @cached_property
+    def _signs(self) -> Mapping[str, Sign]:
+        """What is known of the sign of every computed tensor."""
+        known: dict[str, Sign] = {}
+        for node in self.facts.all_nodes:
+            if not node.domain and not node.bodies:
+                known.update(dict.fromkeys(node.outputs, sign_of(node, known, self._least)))
+        return known
 
 
 def _rests_at_zero(node: NodeFacts) -> bool:

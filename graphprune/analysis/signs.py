@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 
+import onnx_ir as ir
+
 from graphprune.analysis.facts import NodeFacts
 
 
@@ -23,8 +25,9 @@ class Sign(IntEnum):
 _SQUARE = frozenset({"Abs", "Relu", "ReduceL1", "ReduceL2", "ReduceSumSquare"})
 _ABOVE_ZERO = frozenset({"Exp", "Sigmoid", "Softplus"})
 _AS_BEFORE = frozenset(
-    "Cast Identity ReduceMean ReduceMax ReduceMin Reshape Sqrt Squeeze Transpose Unsqueeze".split()
+    "Identity ReduceMean ReduceMax ReduceMin Reshape Sqrt Squeeze Transpose Unsqueeze".split()
 )
+_FLOATING = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 DIVIDING: Mapping[str, int] = {"Div": 1, "Reciprocal": 0, "Log": 0}
 """By operator, the input that must not be zero."""
 
@@ -45,6 +48,10 @@ def sign_of(node: NodeFacts, known: Mapping[str, Sign], least: Callable[[str], f
             return max(Sign.NOT_NEGATIVE, signs[0]) if op == "Relu" else Sign.NOT_NEGATIVE
         case op if op in _AS_BEFORE:
             return signs[0]
+        case "Cast":  # a whole number may be zero where a fraction was not
+            return signs[0] if node.attributes.get("to") in _FLOATING else min(signs[0], Sign.NOT_NEGATIVE)
+        case "Clip":
+            return _clipped(node, known, least)
         case "Pow":
             power = least(node.inputs[1])
             even = power is not None and power > 0 and power % 2 == 0
@@ -58,10 +65,20 @@ def sign_of(node: NodeFacts, known: Mapping[str, Sign], least: Callable[[str], f
     return Sign.ANY
 
 
+def _clipped(node: NodeFacts, known: Mapping[str, Sign], least: Callable[[str], float | None]) -> Sign:
+    """No less than the lower bound, unless the upper one is."""
+    bounds = [_given(n, known, least) for n in node.inputs[1:3] if n]
+    bounds += [_sign(float(node.attributes[a])) for a in ("min", "max") if a in node.attributes]
+    bounded = "min" in node.attributes or (len(node.inputs) > 1 and bool(node.inputs[1]))
+    return min(bounds) if bounded else Sign.ANY
+
+
 def _given(name: str, known: Mapping[str, Sign], least: Callable[[str], float | None]) -> Sign:
     if name in known:
         return known[name]
     smallest = least(name)
-    if smallest is None or smallest < 0:
-        return Sign.ANY
-    return Sign.POSITIVE if smallest > 0 else Sign.NOT_NEGATIVE
+    return Sign.ANY if smallest is None else _sign(smallest)
+
+
+def _sign(number: float) -> Sign:
+    return Sign.POSITIVE if number > 0 else Sign.NOT_NEGATIVE if number == 0 else Sign.ANY

@@ -142,6 +142,45 @@ CASES = (
     Case(
         "Pow", flat("p = Exp(h) z = Pow(p, gain)", "float[8] gain"), "A[1]", what="exponent for each channel"
     ),
+    Case("Pow", flat("z = Pow(two, h)", "float two = {2}"), "A[1]", what="a power of two"),
+    Case(
+        "Pow",
+        flat("z = Pow(h, p)", "float[8] p"),
+        "A[1]",
+        given={"p": [1, 0, 2, 3, 0, 1, 2, 2]},
+        what="exponents that are not negative",
+    ),
+    Case(
+        "Pow",
+        flat("p = Abs(h) z = Pow(p, q)", "float[8] q"),
+        given={"q": [1, -1, 2, 3, 0, 1, 2, 2]},
+        approximate={"A[1]": "do not hold zero"},
+        what="a negative exponent",
+    ),
+    Case(
+        "Pow",
+        _two("p = Abs(h) r = Clip(g, zero) z = Pow(p, r)", "float zero = {0}"),
+        "A[1]",
+        what="a computed exponent that is not negative",
+    ),
+    Case(
+        "Pow",
+        flat(
+            "u = Abs(h) r = ReduceSum <keepdims = 1> (x, last) p = Pow(u, r) z = Mul(p, half)",
+            "int64[1] last = {-1}, float half = {0.5}",
+        ),
+        approximate={"A[1]": "do not hold zero"},
+        what="a computed exponent",
+    ),
+    Case(
+        "Pow",
+        flat(
+            "r0 = ReduceSum <keepdims = 1> (x, last) r = Sigmoid(r0) u = Abs(h) z = Pow(u, r)",
+            "int64[1] last = {-1}",
+        ),
+        "A[1]",
+        what="a share as exponent",
+    ),
     Case("Mod", flat("z = Mod <fmod = 1> (h, gain)", "float[8] gain"), "A[1]", what="a weight as divisor"),
     Case(
         "Mod",
