@@ -109,9 +109,9 @@ class _Reads:
         order = operands if first >= 0 else operands[::-1]
         near, far = (first, last) if first >= 0 else (-1 - last, -1 - first)
         passed = 0
-        for operand in order:
-            size = None if operand is order[-1] else self._size(operand, _axis(join))
-            if operand is not order[-1] and size is None:
+        for number, operand in enumerate(order, 1):  # the same may be joined several times
+            size = None if number == len(order) else self._size(operand, _axis(join))
+            if number < len(order) and size is None:
                 return None
             if size is None or near < passed + size:
                 inside = size is None or far < passed + size
