@@ -118,3 +118,17 @@ def listing(tmp_path: Path) -> Callable[[], dict[str, bytes]]:
     return lambda: {
         str(file.relative_to(tmp_path)): file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()
     }
+
+
+@pytest.fixture(scope="session")
+def perceptron() -> onnx.ModelProto:
+    """Six numbers in, eight hidden units, three scores out; weights are drawn."""
+    made = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17]> g (float[n, 6] x) => (float[n, 3] y)'
+        " { a = MatMul(x, w) b = Relu(a) y = MatMul(b, v) }"
+    )
+    draw = np.random.default_rng(1)
+    for name, shape in (("w", (6, 8)), ("v", (8, 3))):
+        values = draw.normal(size=shape).astype(np.float32)
+        made.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    return made

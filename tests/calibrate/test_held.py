@@ -18,21 +18,8 @@ from graphprune.errors import CalibrationError
 X = np.random.default_rng(0).normal(size=(64, 6)).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
-def model() -> onnx.ModelProto:
-    made = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 17]> g (float[n, 6] x) => (float[n, 3] y)'
-        " { a = MatMul(x, w) b = Relu(a) y = MatMul(b, v) }"
-    )
-    draw = np.random.default_rng(1)
-    for name, shape in (("w", (6, 8)), ("v", (8, 3))):
-        values = draw.normal(size=shape).astype(np.float32)
-        made.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
-    return made
-
-
-def prune(model: onnx.ModelProto, calib: Any, **options: Any) -> Any:
-    return graphprune.prune(model, 0.5, calib=calib, recipe="auto", verify=False, **options).report
+def prune(perceptron: onnx.ModelProto, calib: Any, **options: Any) -> Any:
+    return graphprune.prune(perceptron, 0.5, calib=calib, recipe="auto", verify=False, **options).report
 
 
 def read(report: Any) -> int:
@@ -46,14 +33,14 @@ def hook(folder: Path, body: str) -> str:
     return f"{folder / 'h.py'}:f"
 
 
-def test_a_loader_without_an_end(model: onnx.ModelProto, tmp_path: Path) -> None:
+def test_a_loader_without_an_end(perceptron: onnx.ModelProto, tmp_path: Path) -> None:
     endless = (X[:32] for _ in itertools.count())
-    assert read(prune(model, endless, calib_samples=70)) == 70
+    assert read(prune(perceptron, endless, calib_samples=70)) == 70
     text = hook(tmp_path, "while True: yield X")
-    assert read(prune(model, text, calib_samples=70)) == 70
+    assert read(prune(perceptron, text, calib_samples=70)) == 70
 
 
-def test_no_more_is_read_than_is_used(model: onnx.ModelProto) -> None:
+def test_no_more_is_read_than_is_used(perceptron: onnx.ModelProto) -> None:
     taken = []
 
     def loader() -> Iterator[Any]:
@@ -61,20 +48,20 @@ def test_no_more_is_read_than_is_used(model: onnx.ModelProto) -> None:
             taken.append(k)
             yield X[k : k + 16], np.zeros(16)
 
-    prune(model, loader(), calib_samples=20)
+    prune(perceptron, loader(), calib_samples=20)
     assert taken == [0, 16]
 
 
 @pytest.mark.parametrize(
     "body", ["return {'x': X}", "return X", "return [X[:32], X[32:]]", "return iter(X)", "return range(0)"]
 )
-def test_what_a_function_may_return(model: onnx.ModelProto, tmp_path: Path, body: str) -> None:
+def test_what_a_function_may_return(perceptron: onnx.ModelProto, tmp_path: Path, body: str) -> None:
     text = hook(tmp_path, body)
     if "range" in body:
         with pytest.raises(CalibrationError, match="holds no calibration inputs"):
-            prune(model, text)
+            prune(perceptron, text)
     else:
-        assert read(prune(model, text)) == 40
+        assert read(prune(perceptron, text)) == 40
 
 
 @pytest.mark.parametrize("body", ["return None", "return 'inputs.npz'", "return 3"])
@@ -90,17 +77,17 @@ class Failing:
 
 
 @pytest.mark.parametrize("once", [True, False])
-def test_a_loader_that_fails(model: onnx.ModelProto, once: bool) -> None:
+def test_a_loader_that_fails(perceptron: onnx.ModelProto, once: bool) -> None:
     loader = iter(Failing()) if once else Failing()
     with pytest.raises(CalibrationError, match=r"^an iterable failed: RuntimeError: the disk is gone$"):
-        prune(model, loader)
+        prune(perceptron, loader)
 
 
-def test_a_function_that_fails(model: onnx.ModelProto, tmp_path: Path) -> None:
+def test_a_function_that_fails(perceptron: onnx.ModelProto, tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match=r"h.py:f failed: OSError: gone$"):
-        prune(model, hook(tmp_path, "yield X; raise OSError('gone')"))
+        prune(perceptron, hook(tmp_path, "yield X; raise OSError('gone')"))
     with pytest.raises(CalibrationError, match=r"h.py:f failed: OSError: gone$"):
-        prune(model, hook(tmp_path, "raise OSError('gone')"))
+        prune(perceptron, hook(tmp_path, "raise OSError('gone')"))
 
 
 def test_what_was_read_is_there_again_and_so_is_the_error() -> None:

@@ -16,27 +16,14 @@ from graphprune.report.advice import advice
 X = np.random.default_rng(0).normal(size=(64, 6)).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
-def model() -> onnx.ModelProto:
-    made = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 17]> g (float[n, 6] x) => (float[n, 3] y)'
-        " { a = MatMul(x, w) b = Relu(a) y = MatMul(b, v) }"
-    )
-    draw = np.random.default_rng(1)
-    for name, shape in (("w", (6, 8)), ("v", (8, 3))):
-        values = draw.normal(size=shape).astype(np.float32)
-        made.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
-    return made
+def report(perceptron: onnx.ModelProto, calib: Any) -> Any:
+    return graphprune.prune(perceptron, 0.5, calib=calib, recipe="plain").report
 
 
-def report(model: onnx.ModelProto, calib: Any) -> Any:
-    return graphprune.prune(model, 0.5, calib=calib, recipe="plain").report
-
-
-def test_agreement_is_measured_on_them(model: onnx.ModelProto) -> None:
-    found = report(model, {"x": X})
+def test_agreement_is_measured_on_them(perceptron: onnx.ModelProto) -> None:
+    found = report(perceptron, {"x": X})
     assert found["judged_on"] == "the calibration inputs, which nothing was learnt from"
-    assert found["fidelity"] != report(model, None)["fidelity"]
+    assert found["fidelity"] != report(perceptron, None)["fidelity"]
     assert "calibrate" in found["seconds"]
     said = advice(found)
     assert not any("--calib" in a.options for a in said)
@@ -44,14 +31,14 @@ def test_agreement_is_measured_on_them(model: onnx.ModelProto) -> None:
 
 
 @pytest.mark.parametrize("calib", [None, "noise"])
-def test_without_them_it_is_measured_on_random_ones(model: onnx.ModelProto, calib: Any) -> None:
-    found = report(model, calib)
+def test_without_them_it_is_measured_on_random_ones(perceptron: onnx.ModelProto, calib: Any) -> None:
+    found = report(perceptron, calib)
     assert found["judged_on"] == "random inputs"
     assert any("--calib" in a.options for a in advice(found))
 
 
-def test_those_that_are_not_there_are_an_error(model: onnx.ModelProto, tmp_path: Path) -> None:
+def test_those_that_are_not_there_are_an_error(perceptron: onnx.ModelProto, tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match="no such file"):
-        report(model, str(tmp_path / "nowhere.npz"))
+        report(perceptron, str(tmp_path / "nowhere.npz"))
     with pytest.raises(CalibrationError, match="does not fit"):
-        report(model, {"x": X[:, :5]})
+        report(perceptron, {"x": X[:, :5]})
