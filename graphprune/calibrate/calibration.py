@@ -81,8 +81,8 @@ def load_calibration(
 
     Args:
         what: a path of a .npz or .npy file or of a folder of such or of images; "module:function" or
-            "file.py:function"; "noise", "noise:uniform", "noise:normal", "noise:images"; a mapping of arrays
-            with samples along their first axis; or any iterable of feeds, arrays or tuples of arrays.
+            "file.py:function"; "noise" or "noise:" and one of `KINDS`; a mapping of arrays with samples along
+            their first axis; or any iterable of feeds, arrays or tuples of arrays.
         model: the normalised model.
         recording: shapes of its tensors.
         samples: use at most this many; all by default.

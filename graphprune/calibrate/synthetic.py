@@ -15,9 +15,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from graphprune.calibrate.levels import first_levels
 from graphprune.calibrate.pictures import PICTURES, pictures, spatial_axes
 from graphprune.calibrate.sampled import draw_sequences, may_speak
-from graphprune.errors import ModelError
+from graphprune.errors import CalibrationError, ModelError
 from graphprune.runtime.dimensions import Sizes, input_shape, real_inputs
 from graphprune.runtime.feeds import random_feeds
 from graphprune.runtime.meaning import Kind, meaning, value_flow
@@ -25,7 +26,8 @@ from graphprune.runtime.recording import Recording
 from graphprune.runtime.session import open_session
 from graphprune.runtime.sizes import Role, roles
 
-KINDS = ("auto", "normal", "uniform", "images")
+KINDS = ("auto", "normal", "uniform", "images", "first-norm")
+_NOISE = ("normal", "uniform", "first-norm")
 SAMPLES = 384
 BATCH = 32
 _LENGTHS = (64, 32, 16)  # tokens of a sequence, where that is free
@@ -61,10 +63,14 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int | Non
     Args:
         model: the normalised model.
         recording: of its tensors.
-        kind: "normal", "uniform", "images", or "auto": what the model draws itself, else images where an
-            input looks like one, else normal.
+        kind: "normal", "uniform", "images"; "first-norm": normal, with the levels at which the first batch
+            normalisation sees its own statistics; or "auto": what the model draws itself, else images
+            where an input looks like one, else normal.
         samples: how many; None for 384, or half as many where the model draws them.
         seed: equal seeds give equal inputs.
+
+    Raises:
+        CalibrationError: "first-norm" was asked for and no normalisation says anything of an input.
     """
     if kind == "auto" and (drawn := _drawn(model, recording, samples or SAMPLES // 2, seed)):
         return MadeUp(drawn, (0,) * len(drawn), "sequences that the model drew itself", True)
@@ -72,11 +78,26 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int | Non
     count = -(-(samples or SAMPLES) // batch)
     kinds = tuple(PICTURES[number % len(PICTURES)] for number in range(count))
     feeds = tuple(_feed(model, sizes, kind, kinds[k], (seed, k)) for k in range(count))
-    if kind in ("normal", "uniform") or not any(_is_picture(a) for a in feeds[0].values()):
+    if kind in _NOISE or not any(_is_picture(a) for a in feeds[0].values()):
         kinds = (0,) * count
+    if kind == "first-norm":
+        feeds, norm = _levelled(model, feeds)
+        return MadeUp(feeds, kinds, f'normal noise as the normalisation "{norm}" expects it')
     if kind != "auto":
         return MadeUp(feeds, kinds, f"{kind} noise")
     return MadeUp(feeds, kinds, _in_words(feeds[0], bounds(model, sizes)))
+
+
+def _levelled(model: ir.Model, feeds: Sequence[Feeds]) -> tuple[tuple[Feeds, ...], str]:
+    """Feeds at the levels that the first normalisation names, and its name."""
+    levels = first_levels(model, feeds[0])
+    if levels is None:
+        raise CalibrationError(
+            "noise:first-norm: no BatchNormalization with statistics reads an input through nothing but "
+            "products and sums (it may be folded into a convolution); use noise or noise:normal"
+        )
+    name = levels.input
+    return tuple({**f, name: levels.applied(f[name])} for f in feeds), levels.norm
 
 
 def _drawn(model: ir.Model, recording: Recording, samples: int, seed: int) -> tuple[Feeds, ...]:
@@ -150,7 +171,7 @@ def _changed(array: Array, kind: str, picture: int, random: np.random.Generator)
     if kind == "uniform":
         uniform = random.random(array.shape) * 2 * np.sqrt(3) - np.sqrt(3)
         return np.asarray(uniform.astype(array.dtype))
-    if kind == "normal" or not _is_picture(array):
+    if kind in _NOISE or not _is_picture(array):
         return array
     return pictures(array.shape, spatial_axes(array.shape), random, picture).astype(array.dtype)
 
