@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
@@ -85,6 +86,29 @@ def test_peaks_variance_and_products_of_gated_layers(gated: Inputs) -> None:
     for name, reducer, wanted in (("maw", "producers", maw), ("vow", "producers", vow), ("pon", "prod", pon)):
         found = find_pass("reducer", reducer).run(members(gated, name, "gate"))
         np.testing.assert_allclose(found**2 if name == "pon" else found, wanted, **CLOSE)
+
+
+def test_a_gate_stored_beside_what_it_gates_is_scored_alike(gated: Inputs) -> None:
+    """One matrix that is split afterwards gives the members that two matrices give."""
+    model = net("gated")
+    beside, split, up, *_ = (n for n in model.graph.node if n.output[0] in ("g", "s", "u"))
+    up.CopyFrom(onnx.helper.make_node("Split", ["both", "halves"], ["g", "u"], axis=-1))
+    beside.output[0] = "both"
+    reordered = [beside, up, split, *list(model.graph.node)[3:]]
+    nodes = [onnx.NodeProto.FromString(n.SerializeToString()) for n in reordered]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    stored = {i.name: i for i in model.graph.initializer}
+    joined = np.concatenate([onnx.numpy_helper.to_array(stored[n]) for n in ("gate", "up")], axis=1)
+    stored["gate"].CopyFrom(onnx.numpy_helper.from_array(joined, "gate"))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([16, 16]), "halves"))
+    ready, analysis = analysed(model)
+    inputs = prepare_inputs(ready, analysis, Wanted({"x": samples("gated")}), 0)
+    for criterion in ("maw", "vow", "pon", "fpgm"):
+        found, wanted = (members(given, criterion, "gate") for given in (inputs, gated))
+        assert len(found) == 2
+        for one, other in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(one.values, other.values, **CLOSE)
 
 
 def test_bn_scale_and_what_stands_in_for_it(cnn: Inputs) -> None:

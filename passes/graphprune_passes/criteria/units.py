@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis, Group, Weight
-from graphprune.dims import Dim, slots_of
+from graphprune.dims import Dim, Sum, slots_of
 from graphprune.passes import MemberScore, MemberScores, ScoringProblem
 from graphprune.statistics import Linear, Moments, find_linear, unit_columns
 from graphprune_passes.criteria.norms import member_norms
@@ -72,7 +72,7 @@ def producers(
     """The weights that make the units, and for each the elements of every unit as rows.
 
     Weights that read the units, scale them or are added to them are left out. Where nothing is left, what
-    scales the units is given instead.
+    scales the units is given instead. Weights that are stored as one, side by side, come one by one.
     """
     linear = find_linear(problem.analysis) if linear is None else linear
     count = count_of(problem, group)
@@ -83,7 +83,25 @@ def producers(
     making = [w for w in weights if w.name not in reading and sum(s > 1 for s in w.shape) > 1]
     for weight in making or weights:
         array = problem.weight_array(weight.name)
-        yield weight, by_unit(array, unit_numbers(weight.dims, problem.analysis, group), count)
+        units = unit_numbers(weight.dims, problem.analysis, group)
+        for part in _apart(weight.dims, group, units):
+            yield weight, by_unit(array, part, count)
+
+
+def _apart(dims: Sequence[Dim], group: Group, units: Ints) -> list[Ints]:
+    """The units of each of several weights that are stored as one, as a gate beside what it gates."""
+    joined = [(k, d.terms) for k, d in enumerate(dims) if isinstance(d, Sum)]
+    found = []
+    for axis, terms in joined:
+        ends = np.cumsum([t.size for t in terms])
+        for term, end in zip(terms, ends, strict=True):
+            if group.atom in term.atoms:
+                places = np.arange(units.shape[axis]).reshape(
+                    [-1 if k == axis else 1 for k in range(len(dims))]
+                )
+                found.append(np.where((places < end) & (places >= end - term.size), units, -1))
+    whole = set(np.unique(units)) - {-1}
+    return found if found and all(whole <= set(np.unique(f)) for f in found) else [units]
 
 
 def score_producers(problem: ScoringProblem, score: Callable[[Floats], Floats]) -> MemberScores:
