@@ -206,7 +206,8 @@ def decide(
         def allowed(counts: Mapping[int, int]) -> bool:
             return meets(options.targets, figures(counts), original)
 
-        counts = given_back(groups, found, steps, scores, allowed)
+        free = tuple(g for g in groups if g.atom not in own)
+        counts = given_back(free, found, steps, scores, allowed)
     else:
         assert options.ratio is not None
         share, counts = options.ratio, counts_at(options.ratio)

@@ -1,4 +1,4 @@
-"""Stairs and layers are coarse: a cut goes past its target, and what need not have gone comes back."""
+"""Stairs, heads and layers are coarse: a cut goes past its target, and what need not have gone comes back."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 from graphprune.analysis import Group
 from graphprune.decide.layers import is_layer
 from graphprune.passes import Scores
+
+_FEW = 16  # slots, such as heads, of which each is much of a network
 
 
 def given_back(
@@ -23,12 +25,12 @@ def given_back(
     Args:
         groups: that are cut.
         counts: kept slots by atom.
-        steps: multiples by atom; groups of step 1 end close to the target anyway, but for whole layers.
+        steps: multiples by atom; groups of many steps end close to the target anyway.
         scores: of every slot.
         met: whether counts meet all targets.
     """
     found = dict(counts)
-    open_groups = {g.atom: g for g in groups if steps[g.atom] > 1 or is_layer(g)}
+    open_groups = {g.atom: g for g in groups if steps[g.atom] > 1 or g.size <= _FEW or is_layer(g)}
     while open_groups:
         atom = max(open_groups, key=lambda a: _worth(open_groups[a], found[a], steps[a], scores))
         more = {**found, atom: min(open_groups[atom].size, found[atom] + steps[atom])}

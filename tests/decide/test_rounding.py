@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -132,3 +134,14 @@ def test_a_whole_run(bundled) -> None:  # type: ignore[no-untyped-def]
     step = report["method"]["rounding"].get("channels", 1)
     assert report["groups"]
     assert all(g["after"] % step == 0 for g in report["groups"] if g["kind"] == "channels")
+
+
+def test_a_few_heads_come_back_where_they_need_not_have_gone(analysis: Analysis) -> None:
+    """One share for all groups takes a head of every layer at once; layers of many slots stay as asked."""
+    few = tuple(g for g in analysis.groups if g.key in ("A[0]", "C[0]"))
+    a, c = few
+    heads = replace(a, size=4)
+    scores = {a.atom: np.array([1.0, 5, 2, 3]), c.atom: np.ones(96)}
+    counts, steps = {a.atom: 1, c.atom: 40}, {a.atom: 1, c.atom: 1}
+    found = given_back((heads, c), counts, steps, scores, lambda k: 10 * k[a.atom] + k[c.atom] <= 75)
+    assert found == {a.atom: 3, c.atom: 40}
