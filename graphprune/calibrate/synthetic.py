@@ -115,9 +115,9 @@ def likely_sizes(
     lengths = tokens if Role.TOKENS in free.values() else tokens[:1]
     wanted = [{Role.BATCH: batch, Role.TOKENS: length} for length in lengths] + [{Role.BATCH: batch}]
     offered = [{**recorded, **{k: w[r] for k, r in free.items() if r in w}} for w in wanted]
-    lengths = find_lengths(model, value_flow(model))
-    if lengths is not None:  # what a model says of an empty cache it was trained for; random pasts say nothing
-        offered = [*map(lengths.prompt, offered), *offered]
+    attended = find_lengths(model, value_flow(model))
+    if attended is not None:  # with an empty cache first: nobody has ever read what random ones hold
+        offered = [*map(attended.prompt, offered), *offered]
     for sizes in offered:
         if sizes != recorded and _runs(model, sizes):
             return sizes, _samples(model, recording, sizes)

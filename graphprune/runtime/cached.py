@@ -1,23 +1,23 @@
 """What attention with a cache of keys and values asks of the graph's inputs: lengths that agree.
 
 GroupQueryAttention is told how long its sequences are, past and present together, as `total_sequence_length`
-and, one less for each row, as `seqlens_k`. Either is an input of the graph or counted from a mask. Numbers drawn
-for them never agree with each other and with the cache, so the runtime refuses them or reads past what is there.
-ONNX Runtime takes several positions on top of a cache for one sequence only.
+and, one less for each row, as `seqlens_k`. Either is an input of the graph or counted from a mask. Numbers
+that are drawn for them agree neither with each other nor with the cache, and are refused. ONNX Runtime takes
+several positions on top of a cache for one sequence only.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import networkx as nx
 import onnx_ir as ir
 
 from graphprune.runtime.dimensions import Key, Sizes, input_dims, resolve
+from graphprune.runtime.meaning import behind
 
 _PAST, _SEQLENS, _TOTAL = (3, 4), 5, 6  # inputs of GroupQueryAttention
 _CACHE_RANK = 4
-_SIZE_READERS = frozenset({"Shape", "Size"})  # behind these stand sizes, not values
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Lengths:
         lasts: inputs that hold one less.
         masks: inputs whose ones are counted.
         caches: inputs that hold keys or values of the past.
+        batch: the dimension that counts sequences.
         steps: the dimensions that count the positions of the present.
         past: those that count the positions in caches.
         spans: those along which a mask has past and present.
@@ -38,6 +39,7 @@ class Lengths:
     lasts: frozenset[str]
     masks: frozenset[str]
     caches: frozenset[str]
+    batch: int | Key
     steps: tuple[int | Key, ...]
     past: tuple[int | Key, ...]
     spans: tuple[int | Key, ...]
@@ -45,8 +47,8 @@ class Lengths:
     def total(self, sizes: Sizes) -> int:
         """How long past and present are together.
 
-        A cache of fixed size is a buffer that the present is written into: it is full for a single position, and
-        what it holds is not read for more.
+        A cache of fixed size is a buffer that the present is written into: it is full for a single position,
+        and what it holds is not read for more.
 
         Raises:
             ModelError: a size is missing.
@@ -72,6 +74,15 @@ class Lengths:
             **dict.fromkeys(self.totals, total),
         }
 
+    def taken(self, sizes: Sizes) -> bool:
+        """Whether the runtime runs at these sizes.
+
+        Raises:
+            ModelError: a size is missing.
+        """
+        steps = resolve(self.steps[0], sizes)
+        return resolve(self.batch, sizes) == 1 or steps == 1 or self.total(sizes) == steps
+
     def prompt(self, sizes: Sizes) -> dict[Key, int]:
         """Sizes with nothing in the cache, which any number of sequences of any length can have."""
         empty: dict[Key, int] = {**sizes, **{key: 0 for key in self.past if not isinstance(key, int)}}
@@ -85,7 +96,7 @@ class Lengths:
             sizes: of all free dimensions; they stay where they have nothing to do with the lengths.
 
         Returns:
-            Sizes that differ in as much as the graph leaves free, or None if it leaves no choice that is taken.
+            Sizes that differ in as much as the graph leaves free, or None if no choice would be taken.
         """
         first = min(self._choices(batch, sizes, (3, 1), (7, 1), (13, 0)), key=_few_ones, default=None)
         if first is None:
@@ -108,9 +119,8 @@ class Lengths:
             found |= {key: s for key in self.steps if not isinstance(key, int) and key in sizes}
             found |= {key: p for key in self.past if not isinstance(key, int) and key in sizes}
             found = self._spanned(found)
-            now = resolve(self.steps[0], found)
-            if b == 1 or self.total(found) == now or now == 1:
-                yield found, (b, now, p)
+            if self.taken(found):
+                yield found, (b, resolve(self.steps[0], found), p)
 
     def _spanned(self, sizes: dict[Key, int]) -> dict[Key, int]:
         """The same with masks as long as past and present."""
@@ -131,14 +141,14 @@ def find_lengths(model: ir.Model, flow: "nx.DiGraph[ir.Value]") -> Lengths | Non
     inputs = [v for v in model.graph.inputs if v.name not in model.graph.initializers]
     totals = _holding(attending, _TOTAL, flow, inputs)
     lasts = _holding(attending, _SEQLENS, flow, inputs) - totals
-    counted = _behind(n.inputs[k] for n in attending for k in (_SEQLENS, _TOTAL)) - totals - lasts
+    counted = behind(n.inputs[k] for n in attending for k in (_SEQLENS, _TOTAL)) - totals - lasts
     masks = {v for v in inputs if v in counted and len(input_dims(v)) > 1}
-    pasts = _behind(n.inputs[k] for n in attending for k in _PAST)
+    pasts = behind(n.inputs[k] for n in attending for k in _PAST)
     caches = [v for v in inputs if v in pasts and len(input_dims(v)) >= _CACHE_RANK]
     # Later ones read what came out of the first, so its queries tell who says how many positions there are.
-    asking = _behind(attending[0].inputs[:1])
+    asking = behind(attending[0].inputs[:1])
     present = [
-        input_dims(v)[1]
+        input_dims(v)
         for v in inputs
         if v in asking and v not in masks and 1 < len(input_dims(v)) < _CACHE_RANK
     ]
@@ -149,7 +159,8 @@ def find_lengths(model: ir.Model, flow: "nx.DiGraph[ir.Value]") -> Lengths | Non
         _names(lasts),
         _names(masks),
         _names(caches),
-        tuple(dict.fromkeys(present)),
+        present[0][0],
+        tuple(dict.fromkeys(dims[1] for dims in present)),
         tuple(dict.fromkeys(input_dims(v)[-2] for v in caches)),
         tuple(dict.fromkeys(input_dims(v)[-1] for v in inputs if v in masks)),
     )
@@ -170,21 +181,7 @@ def _holding(
     return found & set(inputs)
 
 
-def _behind(values: "Iterator[ir.Value | None] | Sequence[ir.Value | None]") -> set[ir.Value]:
-    """All that values are computed from, but for what only gives its size."""
-    queue = [v for v in values if v is not None]
-    seen = set(queue)
-    while queue:
-        node = queue.pop().producer()
-        if node is None or node.op_type in _SIZE_READERS:
-            continue
-        fresh = [v for v in node.inputs if v is not None and v not in seen]
-        seen |= set(fresh)
-        queue += fresh
-    return seen
-
-
-def _names(values: "set[ir.Value] | Sequence[ir.Value]") -> frozenset[str]:
+def _names(values: Iterable[ir.Value]) -> frozenset[str]:
     return frozenset(str(v.name) for v in values)
 
 
