@@ -13,7 +13,6 @@ from graphprune.errors import UsageError
 from graphprune.runtime.cached import find_lengths
 from graphprune.runtime.dimensions import Key, input_dims, real_inputs
 from graphprune.runtime.feeds import random_feeds
-from graphprune.runtime.meaning import value_flow
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -93,7 +92,7 @@ def make_points(
     """
     sizes = {**usual, **_sizes_of(model, shapes)}
     firsts = [input_dims(v)[0] for v in real_inputs(model) if input_dims(v)]
-    lengths = find_lengths(model, value_flow(model))
+    lengths = find_lengths(model)
     found = []
     for batch in batches or (None,):
         chosen = dict(sizes)

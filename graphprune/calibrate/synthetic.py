@@ -70,7 +70,7 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int | Non
     if kind == "auto" and (drawn := _drawn(model, recording, samples or SAMPLES // 2, seed)):
         return MadeUp(drawn, (0,) * len(drawn), "sequences that the model drew itself", True)
     sizes, batch = likely_sizes(model, recording)
-    lengths = find_lengths(model, value_flow(model))
+    lengths = find_lengths(model)
     plain = frozenset() if lengths is None else lengths.caches  # four axes, and no pictures
     count = -(-(samples or SAMPLES) // batch)
     kinds = tuple(PICTURES[number % len(PICTURES)] for number in range(count))
@@ -115,7 +115,7 @@ def likely_sizes(
     lengths = tokens if Role.TOKENS in free.values() else tokens[:1]
     wanted = [{Role.BATCH: batch, Role.TOKENS: length} for length in lengths] + [{Role.BATCH: batch}]
     offered = [{**recorded, **{k: w[r] for k, r in free.items() if r in w}} for w in wanted]
-    attended = find_lengths(model, value_flow(model))
+    attended = find_lengths(model)
     if attended is not None:  # with an empty cache first: nobody has ever read what random ones hold
         offered = [*map(attended.prompt, offered), *offered]
     for sizes in offered:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import networkx as nx
 import onnx_ir as ir
 
-from graphprune.runtime.dimensions import Key, Sizes, input_dims, resolve
-from graphprune.runtime.meaning import behind
+from graphprune.runtime.dimensions import Key, Sizes, input_dims, real_inputs, resolve
+from graphprune.runtime.meaning import behind, value_flow
 
 _PAST, _SEQLENS, _TOTAL = (3, 4), 5, 6  # inputs of GroupQueryAttention
 _CACHE_RANK = 4
@@ -128,17 +128,13 @@ class Lengths:
         return {**sizes, **dict.fromkeys(free, self.total(sizes))}
 
 
-def find_lengths(model: ir.Model, flow: "nx.DiGraph[ir.Value]") -> Lengths | None:
-    """The inputs that say how long sequences are, or None where nobody asks or it cannot be seen who tells.
-
-    Args:
-        model: any model.
-        flow: its `meaning.value_flow`.
-    """
+def find_lengths(model: ir.Model) -> Lengths | None:
+    """The inputs that say how long sequences are; None where nobody asks, or it cannot be seen who tells."""
     attending = [n for n in model.graph.all_nodes() if _attends(n)]
     if not attending:
         return None
-    inputs = [v for v in model.graph.inputs if v.name not in model.graph.initializers]
+    flow = value_flow(model)
+    inputs = real_inputs(model)
     totals = _holding(attending, _TOTAL, flow, inputs)
     lasts = _holding(attending, _SEQLENS, flow, inputs) - totals
     counted = behind(n.inputs[k] for n in attending for k in (_SEQLENS, _TOTAL)) - totals - lasts

@@ -62,7 +62,7 @@ def random_feeds(model: ir.Model, sizes: Sizes, seed: int) -> dict[str, Array]:
     """
     inputs = real_inputs(model)
     flow = value_flow(model) if any(value.dtype in _INTEGERS for value in inputs) else None
-    lengths = find_lengths(model, flow) if flow is not None else None
+    lengths = find_lengths(model)
     told = lengths.told(sizes) if lengths is not None else {}
     feeds: dict[str, Array] = {}
     for position, value in enumerate(inputs):

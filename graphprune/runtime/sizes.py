@@ -18,7 +18,6 @@ from graphprune.runtime.cached import find_lengths
 from graphprune.runtime.consumers import known_sizes
 from graphprune.runtime.demands import demanded_sizes
 from graphprune.runtime.dimensions import Key, Sizes, free_dimensions, input_dims, real_inputs
-from graphprune.runtime.meaning import value_flow
 from graphprune.runtime.stale import stale_sizes
 
 Pair = tuple[dict[Key, int], dict[Key, int]]
@@ -187,7 +186,7 @@ def _believed(free: Sequence[Free], given: Sequence[Sizes]) -> Iterator[Pair]:
 
 def _agreeing(model: ir.Model, free: Sequence[Free], fixed: Sizes) -> Iterator[Pair]:
     """The sizes that attention with a cache takes, if the model has some; no list of ours would meet them."""
-    lengths = find_lengths(model, value_flow(model))
+    lengths = find_lengths(model)
     if lengths is None:
         return
     base, _ = next(_candidates(model, free, fixed))

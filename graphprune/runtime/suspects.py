@@ -26,7 +26,7 @@ def suspects(model: ir.Model, error: str) -> str:
     nodes = [n for n in model.graph.all_nodes() if said is not None and n.name == said.group(1)]
     reached = behind(v for n in nodes for v in n.inputs)
     flow = value_flow(model)
-    lengths = find_lengths(model, flow)
+    lengths = find_lengths(model)
     agreeing = frozenset() if lengths is None else lengths.totals | lengths.lasts | lengths.masks
     found = [
         f'"{value.name}"'
