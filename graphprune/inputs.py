@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import onnx_ir as ir
@@ -13,7 +14,7 @@ import threadpoolctl
 from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis, analyse_model
-from graphprune.calibrate import Calibration, Held, given_sizes, hold, load_calibration
+from graphprune.calibrate import Calibration, Held, given_examples, given_sizes, hold, load_calibration
 from graphprune.compensate.basis import in_basis
 from graphprune.compensate.impressions import impressed
 from graphprune.compensate.trial import with_weights
@@ -76,6 +77,10 @@ class Wanted:
     def sizes(self, model: ir.Model) -> tuple[Sizes, ...]:
         """The sizes of a model's free dimensions in the inputs that are given."""
         return given_sizes(self.calibration, model, self.preprocessing, self.samples)
+
+    def examples(self, model: ir.Model) -> tuple[Mapping[str, NDArray[Any]], ...]:
+        """Some of the inputs that are given, as feeds of a model."""
+        return given_examples(self.calibration, model, self.preprocessing, self.samples)
 
     @property
     def only_made_up(self) -> bool:
@@ -221,7 +226,7 @@ def prepare_inputs(
         seed=seed,
     )
     given = None
-    if wanted.only_made_up and not calibration.synthetic:
+    if wanted.only_made_up and not calibration.synthetic and not analysis.recording.given:
         given = calibration.batches
         calibration = load_calibration(wanted.made_up, model, analysis.recording, seed=seed)
     linear = find_linear(analysis) if repair else ()
@@ -305,7 +310,8 @@ def labelled_inputs(what: Any, calibration: Any, preprocessing: str = "") -> tup
     """
     model = normalise(load(what).model)
     calibration = hold(calibration)
-    recording = record(model, 0, given_sizes(calibration, model, preprocessing))
+    wanted = Wanted(calibration, preprocessing=preprocessing)
+    recording = record(model, 0, wanted.sizes(model), partial(wanted.examples, model))
     return load_calibration(calibration, model, recording, preprocessing=preprocessing).batches
 
 

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -192,7 +193,12 @@ def analyse_source(
         progress("normalise")
         normal = normalise(source.model)
         progress("analyse")
-        return source, *prepare_normal(normal, seed, wanted.sizes(normal) if wanted is not None else ())
+        return source, *_prepared_for(normal, seed, Wanted() if wanted is None else wanted)
+
+
+def _prepared_for(normal: ir.Model, seed: int, wanted: Wanted) -> tuple[ir.Model, Analysis]:
+    """A normalised model and its analysis, by what the inputs that are given tell."""
+    return prepare_normal(normal, seed, wanted.sizes(normal), partial(wanted.examples, normal))
 
 
 def turn_streams(
@@ -509,7 +515,7 @@ def _analysed(what: Any, seed: int, settings: Settings, clock: _Clock) -> tuple[
         clock.start("normalise")
         normal = normalise(source.model)
         clock.start("analyse")
-        return source, *prepare_normal(normal, seed, settings.wanted.sizes(normal))
+        return source, *_prepared_for(normal, seed, settings.wanted)
 
 
 def _check_settings(settings: Settings) -> None:
@@ -527,6 +533,11 @@ def _check_something_to_cut(analysis: Analysis, candidates: Candidates) -> None:
         return
     if not analysis.groups:
         raise ModelError("nothing to prune: the model has no weights with a dimension of its own")
+    if analysis.recording.method != "run":  # then reasons are but sizes that nobody knows
+        raise ModelError(
+            f"nothing to prune: none of the {len(analysis.groups)} dimensions of the weights can be cut, "
+            f"because {analysis.recording.note}"
+        )
     counts: dict[str, int] = {}
     for reason in candidates.reasons.values():
         counts[reason] = counts.get(reason, 0) + 1

@@ -13,7 +13,7 @@ from graphprune.normalise import normalise
 from graphprune.normalise.rows import narrowed
 from graphprune.runtime.agreement import agree
 from graphprune.runtime.dimensions import Sizes
-from graphprune.runtime.record import record
+from graphprune.runtime.record import Examples, record
 
 
 def prepare(model: ir.Model, seed: int = 0) -> tuple[ir.Model, Analysis]:
@@ -26,15 +26,24 @@ def prepare(model: ir.Model, seed: int = 0) -> tuple[ir.Model, Analysis]:
     return prepare_normal(normal, seed)
 
 
-def prepare_normal(normal: ir.Model, seed: int = 0, given: Sequence[Sizes] = ()) -> tuple[ir.Model, Analysis]:
-    """The same for a model that is normalised already; `given` are sizes that the user's inputs have."""
-    recording = record(normal, seed, given)
+def prepare_normal(
+    normal: ir.Model, seed: int = 0, given: Sequence[Sizes] = (), examples: Examples = tuple
+) -> tuple[ir.Model, Analysis]:
+    """The same for a model that is normalised already.
+
+    Args:
+        normal: the model.
+        seed: of the random inputs.
+        given: sizes that the user's inputs have.
+        examples: gives some of those inputs, for a model that random ones do not suit.
+    """
+    recording = record(normal, seed, given, examples)
     analysis = analyse_model(normal, recording)
     if recording.method != "run":
         return normal, analysis
     narrow = narrowed(normal, recording.shapes)
     if narrow is None or not agree(normal, narrow, recording.feeds):
         return normal, analysis
-    again = analyse_model(narrow, record(narrow, seed, given))
+    again = analyse_model(narrow, record(narrow, seed, given, examples))
     spared = CostModel(analysis).cost().macs - CostModel(again).cost().macs
     return narrow, dataclasses.replace(again, spared=max(0, spared))

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graphprune.errors import UsageError
+from graphprune.runtime.cached import find_lengths
 from graphprune.runtime.dimensions import Key, input_dims, real_inputs
 from graphprune.runtime.feeds import random_feeds
 
@@ -91,6 +92,7 @@ def make_points(
     """
     sizes = {**usual, **_sizes_of(model, shapes)}
     firsts = [input_dims(v)[0] for v in real_inputs(model) if input_dims(v)]
+    lengths = find_lengths(model)
     found = []
     for batch in batches or (None,):
         chosen = dict(sizes)
@@ -100,6 +102,8 @@ def make_points(
                     f"the model has a fixed batch of {fixed[0]}, so it cannot be timed at {batch}"
                 )
             chosen |= {d: batch for d in firsts if not isinstance(d, int)}
+        if lengths is not None and not shapes and not lengths.taken(chosen):
+            chosen = lengths.prompt(chosen)
         feeds = random_feeds(model, chosen, seed)
         leading = next(iter(feeds.values())).shape if feeds else ()
         found.append(Point(int(leading[0]) if leading else 1, feeds))

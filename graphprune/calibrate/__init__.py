@@ -8,15 +8,23 @@ images.py       folders of pictures, with stated preprocessing
 request.py      what is asked of them, looked at before the work
 hook.py         module:function
 held.py         inputs that can be read only once, held in memory
-given.py        the sizes that inputs have, read before anything else is known of a model
+given.py        the sizes that inputs have and some of them, read before anything else is known of a model
 synthetic.py    inputs made up, for when there are none
 pictures.py     what is made up for images
 sampled.py      what a language model draws itself
 """
 
 from graphprune.calibrate.calibration import Calibration, load_calibration
-from graphprune.calibrate.given import given_sizes
+from graphprune.calibrate.given import given_examples, given_sizes
 from graphprune.calibrate.held import Held, hold
 from graphprune.calibrate.request import check_request
 
-__all__ = ["Calibration", "Held", "check_request", "given_sizes", "hold", "load_calibration"]
+__all__ = [
+    "Calibration",
+    "Held",
+    "check_request",
+    "given_examples",
+    "given_sizes",
+    "hold",
+    "load_calibration",
+]

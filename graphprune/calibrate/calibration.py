@@ -169,11 +169,11 @@ def _calibration(
 ) -> Calibration:
     inputs = real_inputs(model)
     shapes = {str(v.name): _static(v, recording) for v in inputs}
-    types = {str(v.name): v.dtype.numpy() if v.dtype is not None else None for v in inputs}
+    types = element_types(model)
     batch = 0 if synthetic else batch_of(model, shapes, recording)  # what is made up comes in batches
     fixed = batch != 0 and all(shape[0] is not None for shape in shapes.values())
     entries = (
-        _checked(named(item, shapes, source, number), shapes, types, source, number, fixed)
+        checked(named(item, shapes, source, number), shapes, types, source, number, fixed)
         for number, item in enumerate(given)
     )
     ready, dropped = gathered(_until(entries, shapes, samples), model, batch, fixed)
@@ -214,7 +214,7 @@ def _until(
             return
 
 
-def _checked(
+def checked(
     feeds: Mapping[str, Any],
     shapes: Mapping[str, tuple[int | None, ...]],
     types: Mapping[str, Any],
@@ -222,7 +222,19 @@ def _checked(
     number: int,
     any_count: bool,
 ) -> dict[str, Array]:
-    """Arrays of the model's types, if they fit; any number of samples may, to be gathered to batches."""
+    """Arrays of the model's types, if they fit.
+
+    Args:
+        feeds: by input name.
+        shapes: of the model's inputs, None where they are free.
+        types: numpy's element types of them, None where they are not known.
+        source: where the entry came from, for errors.
+        number: which entry it is.
+        any_count: any number of samples fits, to be gathered to batches.
+
+    Raises:
+        CalibrationError: one does not fit, or holds no finite numbers.
+    """
     found = {}
     for name, shape in shapes.items():
         where = f"{source}, entry {number}, input {name!r}"
@@ -250,6 +262,11 @@ def _checked(
             array = _converted(array, np.dtype(wanted_type), where)
         found[name] = array
     return found
+
+
+def element_types(model: ir.Model) -> dict[str, Any]:
+    """Numpy's element types of a model's inputs, None where they are not known."""
+    return {str(v.name): v.dtype.numpy() if v.dtype is not None else None for v in real_inputs(model)}
 
 
 def _converted(array: Array, wanted: np.dtype[Any], where: str) -> Array:

@@ -19,6 +19,7 @@ from graphprune.calibrate.levels import first_levels
 from graphprune.calibrate.pictures import PICTURES, pictures, spatial_axes
 from graphprune.calibrate.sampled import draw_sequences, may_speak
 from graphprune.errors import CalibrationError, ModelError
+from graphprune.runtime.cached import find_lengths
 from graphprune.runtime.dimensions import Sizes, input_shape, real_inputs
 from graphprune.runtime.feeds import random_feeds
 from graphprune.runtime.meaning import Kind, meaning, value_flow
@@ -75,17 +76,20 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int | Non
     if kind == "auto" and (drawn := _drawn(model, recording, samples or SAMPLES // 2, seed)):
         return MadeUp(drawn, (0,) * len(drawn), "sequences that the model drew itself", True)
     sizes, batch = likely_sizes(model, recording)
+    lengths = find_lengths(model)
+    plain = frozenset() if lengths is None else lengths.caches  # four axes, and no pictures
     count = -(-(samples or SAMPLES) // batch)
     kinds = tuple(PICTURES[number % len(PICTURES)] for number in range(count))
-    feeds = tuple(_feed(model, sizes, kind, kinds[k], (seed, k)) for k in range(count))
-    if kind in _NOISE or not any(_is_picture(a) for a in feeds[0].values()):
+    feeds = tuple(_feed(model, sizes, kind, kinds[k], (seed, k), plain) for k in range(count))
+    told = {n: a for n, a in feeds[0].items() if n not in plain}
+    if kind in _NOISE or not any(_is_picture(a) for a in told.values()):
         kinds = (0,) * count
     if kind == "first-norm":
         feeds, norm = _levelled(model, feeds)
         return MadeUp(feeds, kinds, f'normal noise as the normalisation "{norm}" expects it')
     if kind != "auto":
         return MadeUp(feeds, kinds, f"{kind} noise")
-    return MadeUp(feeds, kinds, _in_words(feeds[0], bounds(model, sizes)))
+    return MadeUp(feeds, kinds, _in_words(told, bounds(model, sizes)))
 
 
 def _levelled(model: ir.Model, feeds: Sequence[Feeds]) -> tuple[tuple[Feeds, ...], str]:
@@ -131,7 +135,11 @@ def likely_sizes(
     batch = int(min(BATCH, max(2, _NUMBERS // max(1, each))))
     lengths = tokens if Role.TOKENS in free.values() else tokens[:1]
     wanted = [{Role.BATCH: batch, Role.TOKENS: length} for length in lengths] + [{Role.BATCH: batch}]
-    for sizes in ({**recorded, **{k: w[r] for k, r in free.items() if r in w}} for w in wanted):
+    offered = [{**recorded, **{k: w[r] for k, r in free.items() if r in w}} for w in wanted]
+    attended = find_lengths(model)
+    if attended is not None:  # with an empty cache first: nobody has ever read what random ones hold
+        offered = [*map(attended.prompt, offered), *offered]
+    for sizes in offered:
         if sizes != recorded and _runs(model, sizes):
             return sizes, _samples(model, recording, sizes)
     return recorded, _samples(model, recording, recorded)
@@ -159,10 +167,12 @@ def bounds(model: ir.Model, sizes: Sizes) -> dict[str, int]:
     return {name: m.bound for name, m in meant.items() if m.kind is Kind.INDEX}
 
 
-def _feed(model: ir.Model, sizes: Sizes, kind: str, picture: int, seed: tuple[int, int]) -> Feeds:
+def _feed(
+    model: ir.Model, sizes: Sizes, kind: str, picture: int, seed: tuple[int, int], plain: frozenset[str]
+) -> Feeds:
     feeds = random_feeds(model, sizes, seed[0] * 1_000_003 + seed[1])
     random = np.random.default_rng(seed)
-    return {name: _changed(array, kind, picture, random) for name, array in feeds.items()}
+    return {n: a if n in plain else _changed(a, kind, picture, random) for n, a in feeds.items()}
 
 
 def _changed(array: Array, kind: str, picture: int, random: np.random.Generator) -> Array:

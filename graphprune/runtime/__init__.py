@@ -9,7 +9,8 @@
     consumers.py    what the readers of an input say about its sizes
     sizes.py        which sizes to try; stale.py: those that an exporter left in the graph;
                     demands.py: those that products ask for
-    meaning.py      what whole-number inputs index; feeds.py: random inputs
+    meaning.py      what whole-number inputs index; cached.py: lengths that attention with a cache asks for;
+                    feeds.py: random inputs; suspects.py: which of them a model may refuse
     positions.py    which operator inputs are sizes rather than data
     probe.py        exposes shapes; record.py: two runs -> recording.py; infer.py: without a run
     bodies.py       bodies run by themselves; inside.py: what they hold, brought out

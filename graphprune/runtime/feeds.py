@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graphprune.errors import ModelError
+from graphprune.runtime.cached import find_lengths
 from graphprune.runtime.dimensions import Sizes, free_dimensions, input_shape, real_inputs
 from graphprune.runtime.meaning import Kind, Meaning, meaning, value_flow
 from graphprune.runtime.positions import SHAPE_POSITIONS
@@ -47,7 +48,8 @@ def random_feeds(model: ir.Model, sizes: Sizes, seed: int) -> dict[str, Array]:
     """One array per real input of `model`.
 
     Real numbers are normal; whole numbers stay inside the table they index, masks are mostly ones
-    and begin with one, and a lone number is one that the model compares it with.
+    and begin with one, a lone number is one that the model compares it with, and lengths of sequences are
+    what the other inputs have.
 
     Args:
         model: any model; initializers that are listed as inputs are not fed.
@@ -60,6 +62,8 @@ def random_feeds(model: ir.Model, sizes: Sizes, seed: int) -> dict[str, Array]:
     """
     inputs = real_inputs(model)
     flow = value_flow(model) if any(value.dtype in _INTEGERS for value in inputs) else None
+    lengths = find_lengths(model)
+    told = lengths.told(sizes) if lengths is not None else {}
     feeds: dict[str, Array] = {}
     for position, value in enumerate(inputs):
         # A generator of its own makes an input's numbers independent of the inputs before it.
@@ -70,6 +74,8 @@ def random_feeds(model: ir.Model, sizes: Sizes, seed: int) -> dict[str, Array]:
             feeds[str(value.name)] = _floats(rng, value, shape).astype(_FLOATS[dtype])
         elif dtype == ir.DataType.BOOL:
             feeds[str(value.name)] = _mask(rng, shape).astype(np.bool_)
+        elif value.name in told:
+            feeds[str(value.name)] = np.full(shape, told[str(value.name)], _INTEGERS[dtype])
         elif flow is not None:
             numbers = _integers(rng, meaning(value, flow, sizes), shape, dtype)
             feeds[str(value.name)] = numbers.astype(_INTEGERS[dtype])

@@ -5,7 +5,7 @@ large that is: follow the input through the operators that keep values as they a
 reads them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -68,6 +68,7 @@ _INDEXING: Mapping[str, tuple[tuple[int, int, str], ...]] = {
 }
 
 _RECURRENT_LENGTHS = {"LSTM": 4, "GRU": 4, "RNN": 4}
+_SIZE_READERS = frozenset({"Shape", "Size"})  # behind these stand sizes, not values
 _COMPARING = frozenset(
     {"Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "And", "Or", "Not", "Xor"}
 )
@@ -105,6 +106,20 @@ def value_flow(model: ir.Model) -> "nx.DiGraph[ir.Value]":
         flow.add_edges_from(_kept(node))
         flow.add_edges_from(_through_bodies(node))
     return flow
+
+
+def behind(values: Iterable[ir.Value | None]) -> set[ir.Value]:
+    """All that values are computed from, but for what only gives its size."""
+    queue = [v for v in values if v is not None]
+    seen = set(queue)
+    while queue:
+        node = queue.pop().producer()
+        if node is None or node.op_type in _SIZE_READERS:
+            continue
+        fresh = [v for v in node.inputs if v is not None and v not in seen]
+        seen |= set(fresh)
+        queue += fresh
+    return seen
 
 
 def meaning(value: ir.Value, flow: "nx.DiGraph[ir.Value]", sizes: Sizes) -> Meaning:

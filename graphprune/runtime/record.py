@@ -1,13 +1,14 @@
 """Records the shape of every tensor of a model by running it twice, at different free sizes.
 
-A size that is the same in both runs is static. Where the model cannot run (an operator of its own, no
-ONNX Runtime, not enough memory) static inference takes over, and the recording says so. Large weights are
-not read: others stand in for them (`standins`).
+A size that is the same in both runs is static. Where the model refuses all that is made up, inputs of the
+user's are tried. Where it cannot run (an operator of its own, no ONNX Runtime, not enough memory) static
+inference takes over, and the recording says so. Large weights are not read: others stand in for them
+(`standins`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +18,7 @@ import onnx_ir as ir
 from graphprune.errors import ModelError, RuntimeMissingError
 from graphprune.load.view import bodies_of
 from graphprune.runtime import bodies, storage
-from graphprune.runtime.dimensions import Key, Sizes, free_dimensions, input_shape, real_inputs
+from graphprune.runtime.dimensions import Key, Sizes, free_dimensions, input_shape, real_inputs, sizes_in
 from graphprune.runtime.feeds import random_feeds
 from graphprune.runtime.infer import infer_shapes
 from graphprune.runtime.positions import SHAPE_POSITIONS
@@ -26,9 +27,13 @@ from graphprune.runtime.recording import Array, Recording, Shapes, frozen
 from graphprune.runtime.session import Session, open_session
 from graphprune.runtime.sizes import choose_sizes, other_sizes
 from graphprune.runtime.standins import with_stand_ins
+from graphprune.runtime.suspects import suspects
 
 _MOST_VALUES = 1 << 14
 _MOST_RETRIES = 16
+
+Examples = Callable[[], Sequence[Mapping[str, Array]]]
+"""Gives inputs of the user's, which are read only if they are needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +46,16 @@ class _Run:
     values: Mapping[str, Array]
 
 
-def record(model: ir.Model, seed: int = 0, given: Sequence[Sizes] = ()) -> Recording:
+def record(
+    model: ir.Model, seed: int = 0, given: Sequence[Sizes] = (), examples: Examples = tuple
+) -> Recording:
     """The concrete shape of every tensor of `model` and of the bodies in it, at two sizes.
 
     Args:
         model: a model with unique tensor names; it is not changed.
         seed: of the random inputs.
         given: sizes of the free dimensions in inputs that the user has, the most frequent first.
+        examples: some of these inputs, the likeliest first; asked for if nothing that is made up runs.
 
     Raises:
         ModelError: even the sizes of the inputs cannot be determined.
@@ -56,17 +64,19 @@ def record(model: ir.Model, seed: int = 0, given: Sequence[Sizes] = ()) -> Recor
         with with_stand_ins(model) as lighter:
             if lighter is not model:
                 with suppress(ModelError):  # perhaps it runs with its own weights only
-                    return _measured(model, lighter, seed, given)
-        return _measured(model, model, seed, given)
+                    return _measured(model, lighter, seed, given, examples)
+        return _measured(model, model, seed, given, examples)
     except (ModelError, RuntimeMissingError) as error:
         return _inferred(model, f"shapes are inferred, not measured: {error}", given)
 
 
-def _measured(model: ir.Model, twin: ir.Model, seed: int, given: Sequence[Sizes]) -> Recording:
+def _measured(
+    model: ir.Model, twin: ir.Model, seed: int, given: Sequence[Sizes], examples: Examples
+) -> Recording:
     """What runs of `twin`, which has the tensors of `model`, tell of `model`."""
     _check_memory(twin)
     with _open_probed(twin) as (session, probes):
-        found = _watched(model, session, probes, seed, given)
+        found = _watched(model, session, probes, seed, given, examples)
     return _with_bodies(twin, found, seed) if bodies.has_bodies(model.graph) else found
 
 
@@ -117,9 +127,14 @@ def _open_probed(model: ir.Model) -> Iterator[tuple[Session, Probes]]:
 
 
 def _watched(
-    model: ir.Model, session: Session, probes: Probes, seed: int, given: Sequence[Sizes]
+    model: ir.Model,
+    session: Session,
+    probes: Probes,
+    seed: int,
+    given: Sequence[Sizes],
+    examples: Examples,
 ) -> Recording:
-    """Run at the first pair of sizes that the model accepts."""
+    """Run at the first pair of sizes that the model accepts, else on the user's own inputs."""
     done: dict[tuple[tuple[Key, int], ...], _Run | ModelError] = {}
 
     def attempt(sizes: Sizes, seed: int) -> _Run | ModelError:
@@ -151,7 +166,45 @@ def _watched(
     if runs:
         return _recording(model, probes, runs[0], runs[0], "the model ran at one size only")
     error = next(outcome for outcome in done.values() if isinstance(outcome, ModelError))
-    raise ModelError(f"{error}{_advice(model, len(done))}")
+    own = examples()
+    pair = _on_given(model, session, probes, own)
+    if pair is None:
+        raise ModelError(f"{error}{_advice(model, str(error), len(done), bool(own))}")
+    first, second = pair
+    note = _note(first, second) if second is not first else "the model ran at one size only"
+    found = _recording(model, probes, first, second, note)
+    return replace(found, given=(first.feeds, second.feeds) if second is not first else (first.feeds,))
+
+
+def _on_given(
+    model: ir.Model, session: Session, probes: Probes, examples: Sequence[Mapping[str, Array]]
+) -> tuple[_Run, _Run] | None:
+    """Runs on two of the user's inputs, as far apart in size as they come; None if the model refuses all."""
+    pair: tuple[_Run, _Run] | None = None
+    for run in filter(None, (_shown(model, session, probes, feeds) for feeds in examples)):
+        if pair is None:
+            pair = run, run
+        elif pair[1] is pair[0] or _apart(pair[0], run) > _apart(*pair):
+            pair = pair[0], run
+        if 0 < len(run.sizes) == _apart(*pair):
+            break
+    return pair
+
+
+def _shown(model: ir.Model, session: Session, probes: Probes, feeds: Mapping[str, Array]) -> _Run | None:
+    """A run on inputs of the user's; None if the model refuses them too."""
+    sizes = sizes_in(model, {name: array.shape for name, array in feeds.items()})
+    if sizes is None:
+        return None
+    try:
+        return _Run(sizes, feeds, *_observe(session, probes, feeds))
+    except ModelError:
+        return None
+
+
+def _apart(first: _Run, second: _Run) -> int:
+    """How many free dimensions differ."""
+    return sum(size != second.sizes[key] for key, size in first.sizes.items())
 
 
 def _as_many(model: ir.Model, first: _Run, second: _Run, found: _Run) -> bool:
@@ -165,12 +218,16 @@ def _as_many(model: ir.Model, first: _Run, second: _Run, found: _Run) -> bool:
     return True
 
 
-def _advice(model: ir.Model, tried: int) -> str:
-    """What to give for a model that ran at none of several sizes."""
-    if tried < 2:
-        return ""
+def _advice(model: ir.Model, error: str, tried: int, given: bool) -> str:
+    """What to give for a model that ran on nothing: not at several sizes, nor on what was given."""
     free = ", ".join(map(_written, free_dimensions(model)))
-    return f" (the same at {tried - 1} other choices of {free}): give inputs of sizes that it takes (--calib)"
+    same = f" (the same at {tried - 1} other choices of {free})" if tried > 1 else ""
+    if given:
+        return f"{same}, nor on the inputs that were given (--calib): give such as it takes"
+    doubtful = suspects(model, error)
+    if doubtful:
+        return f"{same}: give inputs that it takes (--calib), numbers made up for {doubtful} may not suit it"
+    return f"{same}: give inputs of sizes that it takes (--calib)" if tried > 1 else ""
 
 
 def _written(key: Key) -> str:
@@ -179,7 +236,8 @@ def _written(key: Key) -> str:
 
 def _with_bodies(model: ir.Model, recording: Recording, seed: int) -> Recording:
     """Add what is inside the bodies of If, Loop and Scan; a body that cannot run by itself is left out."""
-    feeds = [recording.feeds, random_feeds(model, recording.sizes_second, seed + 1)]
+    second = recording.given[-1] if recording.given else random_feeds(model, recording.sizes_second, seed + 1)
+    feeds = [recording.feeds, second]
     computed = bodies.fetch(model, bodies.needed_values(model.graph), feeds)
     around = [{**f, **c} for f, c in zip(feeds, computed, strict=True)]
     return bodies.merged(recording, _bodies(model.graph, model, around))

@@ -32,6 +32,7 @@ class Recording:
         sizes_second: the same in the second run.
         method: `run` (exact) or `inference` (static; a tensor with an unknown size is absent).
         note: why it is not a pair of runs at different sizes; empty if it is.
+        given: the user's inputs of both runs, where what is made up is refused; empty if it is not.
     """
 
     shapes: Shapes
@@ -44,6 +45,7 @@ class Recording:
     sizes_second: Mapping[Key, int]
     method: Literal["run", "inference"]
     note: str = ""
+    given: tuple[Mapping[str, Array], ...] = ()
 
     @property
     def certain(self) -> bool:

@@ -14,6 +14,7 @@ from enum import StrEnum
 
 import onnx_ir as ir
 
+from graphprune.runtime.cached import find_lengths
 from graphprune.runtime.consumers import known_sizes
 from graphprune.runtime.demands import demanded_sizes
 from graphprune.runtime.dimensions import Key, Sizes, free_dimensions, input_dims, real_inputs
@@ -134,7 +135,12 @@ def choose_sizes(model: ir.Model, given: Sequence[Sizes] = ()) -> Iterator[Pair]
     free = [item for item in _classify(model) if item.key not in fixed]
     telling = [sizes for sizes in given if min(_lengths(free, sizes).values(), default=2) > 1]
     rest = [sizes for sizes in given if sizes not in telling]
-    offered = (_believed(free, telling), _candidates(model, free, fixed), _believed(free, rest))
+    offered = (
+        _believed(free, telling),
+        _agreeing(model, free, fixed),
+        _candidates(model, free, fixed),
+        _believed(free, rest),
+    )
     for first, second in itertools.chain.from_iterable(offered):
         signature = tuple((first[item.key], second[item.key]) for item in free)
         if signature not in seen:
@@ -176,6 +182,19 @@ def _believed(free: Sequence[Free], given: Sequence[Sizes]) -> Iterator[Pair]:
             others = [found for found in lengths if found != first]
             for second in (*others[:_MOST_GIVEN], first):
                 yield {**first, **one}, {**second, **two}
+
+
+def _agreeing(model: ir.Model, free: Sequence[Free], fixed: Sizes) -> Iterator[Pair]:
+    """The sizes that attention with a cache takes, if the model has some; no list of ours would meet them."""
+    lengths = find_lengths(model)
+    if lengths is None:
+        return
+    base, _ = next(_candidates(model, free, fixed))
+    batch = [item.key for item in free if item.role is Role.BATCH]
+    pair = lengths.pair(batch, {**fixed, **base})
+    if pair is not None:
+        first, second = ({key: sizes[key] for key in base} for sizes in pair)
+        yield first, second
 
 
 def _lengths(free: Sequence[Free], sizes: Sizes) -> dict[Key, int]:

@@ -1,11 +1,12 @@
 """Mask equivalence: the pruned model gives what the original gives with the removed weights at zero.
 
-Random inputs at two sizes of every free dimension go through ONNX Runtime, the pruned model as users will
-run it, with all optimisations. The tolerance is that of the element type. Where they differ by more, both
-are run without optimisations (fused quantised kernels round in their own way), and where a network magnifies
-rounding itself, that is measured (the masked model with and without optimisations, and with other last bits:
-`rounding.py`) and the error must not exceed ten times as much. Where the processor's products of bytes
-saturate, both are compared with weights for which they cannot (`saturation.py`).
+Random inputs at two sizes of every free dimension (the user's own, where the model refuses those) go through
+ONNX Runtime, the pruned model as users will run it, with all optimisations. The tolerance is that of the
+element type. Where they differ by more, both are run without optimisations (fused quantised kernels round in
+their own way), and where a network magnifies rounding itself, that is measured (the masked model with and
+without optimisations, and with other last bits: `rounding.py`) and the error must not exceed ten times as
+much. Where the processor's products of bytes saturate, both are compared with weights for which they cannot
+(`saturation.py`).
 """
 
 from __future__ import annotations
@@ -63,8 +64,13 @@ class Equivalence:
 
 
 def test_feeds(model: ir.Model, analysis: Analysis, seed: int, given: Sequence[Feeds]) -> list[Feeds]:
-    """Random inputs at the recorded sizes, at the second ones if any dimension is free, and what is given."""
+    """Random inputs at the recorded sizes, at the second ones if any dimension is free, and what is given.
+
+    Where the model refuses random ones, those of the user's that it was recorded on take their place.
+    """
     recording = analysis.recording
+    if recording.given:
+        return [*recording.given, *given]
     sizes = [recording.sizes]
     if dict(recording.sizes_second) != dict(recording.sizes):
         sizes.append(recording.sizes_second)

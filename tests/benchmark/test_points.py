@@ -8,6 +8,8 @@ import pytest
 
 from graphprune.benchmark.points import make_points, parse_batches, parse_shapes
 from graphprune.errors import UsageError
+from graphprune.runtime import open_session
+from tests.decoder import decoder
 
 HEADER = '<ir_version: 8, opset_import: ["" : 17]>\n'
 
@@ -75,3 +77,14 @@ def test_shapes_that_cannot_be_read(text: str) -> None:
 
 def test_names_may_hold_what_separates() -> None:
     assert parse_shapes(["a=b=2X3"]) == {"a=b": (2, 3)}
+
+
+@pytest.mark.parametrize("told", ["inputs", "sum"])
+def test_batches_of_a_decoder_start_with_an_empty_cache(told: str) -> None:
+    """Several positions on top of a cache run for one sequence only."""
+    made = ir.from_proto(decoder(told))
+    one, four = make_points(made, {"batch": 1, "steps": 7, "past": 13}, (1, 4), {}, 0)
+    assert one.shapes["past_key_values.0.key"] == [1, 2, 13, 16]
+    assert four.shapes["past_key_values.0.key"] == [4, 2, 0, 16]
+    with open_session(made) as session:
+        assert session.run(four.feeds)["logits"].shape[:2] == (4, 7)

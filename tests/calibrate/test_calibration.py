@@ -14,8 +14,10 @@ import pytest
 from graphprune.calibrate import Calibration, load_calibration
 from graphprune.calibrate.images import Preprocessing
 from graphprune.errors import CalibrationError
+from graphprune.load import load
 from graphprune.normalise import normalise
 from graphprune.runtime import record
+from tests.decoder import decoder
 
 TWO = """<ir_version: 8, opset_import: ["" : 17]>
 g (float[batch, 3] a, int64[batch, 5] ids) => (float[batch, 3] y) <float[7, 3] table> {
@@ -294,3 +296,12 @@ def test_labels_of_a_loader_are_left_out(image: Callable[..., Calibration]) -> N
 def test_shapes_are_named_as_they_were_given(image: Callable[..., Calibration]) -> None:
     with pytest.raises(CalibrationError, match=r"shape \(5, 16, 12\) does not fit \(any, 3, 16, 12\)"):
         image([np.zeros((5, 16, 12), np.float32)])
+
+
+@pytest.mark.parametrize("told", ["inputs", "mask", "sum"])
+def test_decoders_get_prompts_of_many_tokens_and_an_empty_cache(told: str) -> None:
+    normal = normalise(load(decoder(told)).model)
+    found = load_calibration("noise", normal, record(normal), samples=64)
+    assert [b["input_ids"].shape for b in found.batches] == [(32, 64)] * 2
+    assert {a.shape for n, a in found.batches[0].items() if n.startswith("past")} == {(32, 2, 0, 16)}
+    assert found.source == "random token ids"

@@ -11,10 +11,11 @@ import onnx_ir as ir
 import pytest
 
 import graphprune
-from graphprune.calibrate import Held, given_sizes, hold, load_calibration
+from graphprune.calibrate import Held, given_examples, given_sizes, hold, load_calibration
 from graphprune.inputs import Wanted
 from graphprune.normalise import normalise
 from graphprune.runtime import record
+from tests.decoder import decoder, decoder_feeds
 
 # Windows of 448 to 703 samples only, of which 576 is what it was made for.
 WINDOW = """<ir_version: 8, opset_import: ["" : 17]>
@@ -115,3 +116,50 @@ def test_batches_of_several_sizes(window: onnx.ModelProto) -> None:
     given = [{"sound": normal(n, 576), "state": normal(n, 5)} for n in (4, 1, 7)]
     result = graphprune.prune(window, target="macs=0.6", compensation="refit", normaliser="mean", calib=given)
     assert result.report["equivalence"]["status"] == "equal"
+
+
+# -- examples, for models that refuse what is made up ----------------------------------------------
+
+
+def lengths_of(what: object, window: onnx.ModelProto, samples: int | None = None) -> list[tuple[int, ...]]:
+    found = given_examples(what, normalise(ir.from_proto(window)), samples=samples)
+    assert all(len(f["sound"]) == len(f["state"]) for f in found)
+    return [f["sound"].shape for f in found]
+
+
+def test_examples_are_few_samples_and_all_of_them(window: onnx.ModelProto) -> None:
+    given = {"sound": normal(70, 576), "state": normal(70, 5)}
+    assert lengths_of(given, window) == [(3, 576), (2, 576), (32, 576)]
+
+
+def test_examples_that_come_one_by_one_are_also_joined(window: onnx.ModelProto) -> None:
+    assert lengths_of(list(feeds(576, 576, 576, 512)), window) == [(1, 576), (2, 576), (1, 512)]
+    assert lengths_of(list(feeds(576, 576, 576, 512)), window, samples=1) == [(1, 576)]
+
+
+def test_examples_are_of_a_few_sizes(window: onnx.ModelProto) -> None:
+    assert lengths_of(feeds(*range(500, 600)), window) == [(1, length) for length in range(500, 504)]
+
+
+def test_examples_have_the_types_and_the_batch_axis_of_the_model(window: onnx.ModelProto) -> None:
+    model = normalise(ir.from_proto(window))
+    (found,) = given_examples([{"sound": [0.5] * 576, "state": np.zeros(5)}], model)
+    assert {n: (a.shape, a.dtype.name) for n, a in found.items()} == {
+        "sound": ((1, 576), "float32"),
+        "state": ((1, 5), "float32"),
+    }
+
+
+@pytest.mark.parametrize(
+    "what", [None, "noise", "nothing-there.npz", 3, ["words"], [{"sound": np.ones(576)}]]
+)
+def test_what_cannot_be_read_gives_no_examples(window: onnx.ModelProto, what: object) -> None:
+    assert given_examples(what, normalise(ir.from_proto(window))) == ()
+
+
+def test_examples_that_would_contradict_each_other_are_not_joined() -> None:
+    model = normalise(ir.from_proto(decoder(fixed={"batch": 1})))
+    assert [f["seqlens_k"].tolist() for f in given_examples([decoder_feeds(1, 1, 5)] * 2, model)] == [[5]]
+    model = normalise(ir.from_proto(decoder()))
+    steps = [decoder_feeds(1, 1, past) for past in (5, 5, 8)]
+    assert [f["seqlens_k"].tolist() for f in given_examples(steps, model)] == [[5], [5, 5], [8]]

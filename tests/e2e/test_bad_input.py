@@ -9,8 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
+
+from tests.decoder import decoder, decoder_feeds
 
 Arguments = list[Any]
 Make = Callable[[Path], Arguments]
@@ -148,6 +151,20 @@ def _frozen(folder: Path) -> Arguments:
         <float[3, 4] w = {1,2,3,4,5,6,7,8,9,10,11,12}> { y = MatMul (x, w) }"""
     onnx.save(onnx.parser.parse_model(text), folder / "net.onnx")
     return [folder / "net.onnx"]
+
+
+@case("lengths that nobody knows", r'give inputs that it takes \(--calib\), numbers made up for "lengths"')
+def _unknown_lengths(folder: Path) -> Arguments:
+    onnx.save(decoder("odd", fixed={"steps": 5}), folder / "net.onnx")
+    return [folder / "net.onnx"]
+
+
+@case("lengths that are wrong", r"nor on the inputs that were given \(--calib\): give such as it takes")
+def _wrong_lengths(folder: Path) -> Arguments:
+    onnx.save(decoder("odd", fixed={"steps": 5}), folder / "net.onnx")
+    feeds = {**decoder_feeds(2, 5, 0, "odd"), "lengths": np.zeros(2, np.int32)}
+    np.savez(folder / "wrong.npz", **feeds)
+    return [folder / "net.onnx", "--calib", folder / "wrong.npz"]
 
 
 # -- options ------------------------------------------------------------------------------------
