@@ -2,8 +2,9 @@
 
 A network that is fitted to the outputs of another needs no labels, so it can read what nobody has labelled;
 inputs in between are where distillation on few inputs gains most (Beyer et al., "Knowledge distillation: a
-good teacher is patient and consistent", CVPR 2022, with mixup of Zhang et al., ICLR 2018). Tokens have
-nothing in between: some of them are replaced by those of another input.
+good teacher is patient and consistent", CVPR 2022, with mixup of Zhang et al., ICLR 2018). Pictures are also
+moved a little and mirrored before. Tokens have nothing in between: some of them are replaced by those of
+another input.
 """
 
 from __future__ import annotations
@@ -14,8 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphprune.calibrate.pictures import spatial_axes
+
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
+FARTHEST = 0.1  # of a side, that a picture is moved at most
+MIRRORED = 0.5  # of the pictures
 
 
 def mixed(batches: Sequence[Feeds], tables: Mapping[str, int], seed: int) -> Iterator[Feeds]:
@@ -67,8 +72,23 @@ def _mixed(first: Array, second: Array, share: Array, tokens: bool, random: np.r
     """Numbers in between; tokens of another sample, wherever they stand there; anything else as it is."""
     share = share.reshape(-1, *[1] * (first.ndim - 1))
     if first.dtype.kind == "f":
+        if axes := spatial_axes(first.shape):
+            first, second = (_elsewhere(a, axes, random) for a in (first, second))
         return np.asarray((share * first + (1 - share) * second).astype(first.dtype))
     if not tokens:
         return first
     taken = np.take_along_axis(second, random.integers(0, first.shape[1], first.shape), axis=1)
     return np.asarray(np.where(random.random(first.shape) < share, first, taken))
+
+
+def _elsewhere(pictures: Array, axes: tuple[int, ...], random: np.random.Generator) -> Array:
+    """Each picture moved along its sides, its edge repeated, and half of them mirrored."""
+    found = np.empty_like(pictures)
+    for k, picture in enumerate(pictures):
+        for axis in (a - 1 for a in axes):
+            size = picture.shape[axis]
+            farthest = int(FARTHEST * size)
+            places = np.arange(size) + random.integers(-farthest, farthest + 1)
+            picture = np.take(picture, np.clip(places, 0, size - 1), axis)
+        found[k] = np.flip(picture, axes[-1] - 1) if random.random() < MIRRORED else picture
+    return found

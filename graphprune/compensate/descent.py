@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from graphprune.analysis.facts import NodeFacts
 from graphprune.compensate.likeness import Likeness
+from graphprune.compensate.optimisers import Adam, Soap
 from graphprune.gradient import backward
 from graphprune.runtime.session import Session, open_session
 from graphprune.statistics.stages import StageModel
@@ -21,7 +22,6 @@ Weights = Mapping[str, Array]
 
 RATE = 0.02  # of the root mean square of each weight
 ELEMENT = 8  # multiply-adds that computing an element costs beside its own, backwards above all
-_FIRST, _SECOND = 0.9, 0.999  # moments of Adam (Kingma and Ba, ICLR 2015)
 _CHECKS = 6  # times that the weights are judged on the way
 
 
@@ -55,6 +55,9 @@ class Fitted:
 class Descent:
     """Some nodes with weights as inputs, ready to run forwards and backwards.
 
+    Attributes:
+        kernels: names of the weights that convolutions slide over their inputs.
+
     Args:
         builder: of the model they are from.
         nodes: in topological order, all of them differentiable.
@@ -72,6 +75,7 @@ class Descent:
         likeness: Mapping[str, Likeness],
     ) -> None:
         self._nodes, self._likeness = nodes, likeness
+        self.kernels = frozenset(n.inputs[1] for n in nodes if n.op in ("Conv", "ConvTranspose"))
         self._made = [o for n in nodes for o in n.outputs if o]
         self._fixed = {
             n: builder.weight(n)
@@ -171,7 +175,7 @@ def descend(
     rate: float = RATE,
     given_up: bool = False,
 ) -> Fitted:
-    """Adam on what is lost with a rate that falls to zero; the best weights on rows kept aside win.
+    """Steps down what is lost with a rate that falls to zero; the best weights on rows kept aside win.
 
     Where targets are compared as distributions their values may not get worse either: nobody has said that
     they are scores.
@@ -189,8 +193,7 @@ def descend(
     """
     now = {n: np.array(a, np.float32) for n, a in weights.items()}
     rates = _rates(now, rate)
-    first: dict[str, Array] = {n: np.zeros_like(a) for n, a in now.items()}
-    second: dict[str, Array] = {n: np.zeros(a.shape) for n, a in now.items()}
+    optimisers = {n: _optimiser(a, n in descent.kernels) for n, a in now.items()}
     start, allowed = descent.loss(judge, now)
     best = start
     found = dict(now)
@@ -201,16 +204,15 @@ def descend(
             order = [*order, *random.permutation(len(learn)).tolist()]
         chosen, order = order[:together], order[together:]
         slopes = _summed([descent.gradient(learn[k], now) for k in chosen])
-        if not all(np.isfinite(s).all() for s in slopes.values()):
+        if not _finite(slopes):
             break  # steeper than numbers can say: what was found before stays
+        with np.errstate(over="ignore", invalid="ignore"):
+            moves = {n: optimisers[n].step(s) for n, s in slopes.items()}
+        if not _finite(moves):
+            break
         falling = 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
-        for name, slope in slopes.items():
-            first[name] = _FIRST * first[name] + (1 - _FIRST) * slope
-            second[name] = _SECOND * second[name] + (1 - _SECOND) * np.square(slope, dtype=np.float64)
-            mean = first[name] / (1 - _FIRST**step)
-            root = np.sqrt(second[name] / (1 - _SECOND**step))
-            move = mean / (root + 1e-12 + 1e-6 * float(root.max(initial=0.0)))
-            now[name] = (now[name] - np.float32(falling * rates[name]) * move).astype(np.float32)
+        for name, move in moves.items():
+            now[name] = now[name] - np.float32(falling * rates[name]) * move
         if step % every == 0 or step == steps:
             loss, squares = descent.loss(judge, now)
             if loss < best and squares <= allowed:
@@ -218,6 +220,19 @@ def descend(
             if given_up and loss > start and 2 * every <= step:
                 break
     return Fitted(found, start, best)
+
+
+def _finite(arrays: Weights) -> bool:
+    return all(np.isfinite(a).all() for a in arrays.values())
+
+
+def _optimiser(weight: Array, kernel: bool) -> Adam:
+    """How an array moves: a kernel as one matrix, a stack of matrices each by itself."""
+    if weight.ndim < 2:
+        return Adam()
+    if kernel:
+        return Soap((1, weight.shape[0], math.prod(weight.shape[1:])))
+    return Soap((math.prod(weight.shape[:-2]), *weight.shape[-2:]))
 
 
 def _summed(slopes: Sequence[Weights]) -> dict[str, Array]:

@@ -374,8 +374,9 @@ class _Repairer:
                 if batches > 1:
                     folds[block][k % 2].add(x, t)
                 else:
-                    folds[block][0].add(x[::2], t[::2])
-                    folds[block][1].add(x[1::2], t[1::2])
+                    half = -(-len(x) // 2)  # rows of a sample lie together, and are much alike
+                    folds[block][0].add(x[:half], t[:half])
+                    folds[block][1].add(x[half:], t[half:])
         return folds
 
     def _states(self, item: Linear) -> list[Array]:

@@ -23,6 +23,19 @@ def test_numbers_lie_in_between() -> None:
     assert (found.max(axis=(2, 3)) == found.min(axis=(2, 3))).all()  # one share for each sample
 
 
+def test_pictures_are_moved_and_mirrored_wherever_their_channels_are() -> None:
+    """One bright pixel in the middle of an edge: it moves by a tenth of a side at most, or to the other edge."""
+    for shape, channels in (((4, 3, 20, 30), 1), ((4, 20, 30, 3), 3)):
+        picture = np.zeros(shape, np.float32)
+        bright = np.moveaxis(picture, channels, 1)
+        bright[:, :, 10, 4] = 1
+        found = np.concatenate([np.moveaxis(b["x"], channels, 1) for b in taken([{"x": picture}], {}, 30)])
+        assert (found == found[:, :1]).all()  # channels move together
+        places = np.argwhere(found[:, 0] > 0)[:, 1:]
+        assert set(places[:, 0]) == {8, 9, 10, 11, 12}
+        assert set(places[:, 1]) == {*range(1, 8), *range(22, 29)}
+
+
 def test_tokens_are_those_of_other_samples() -> None:
     batches = [{"ids": np.arange(40).reshape(4, 10) + 100 * k} for k in range(3)]
     tables = {"ids": 300}

@@ -17,6 +17,8 @@ Weights = Mapping[str, NDArray[Any]]
 class Valley:
     """Squared distance of one weight from one; from some step on its slope is another one."""
 
+    kernels: frozenset[str] = frozenset()
+
     def __init__(self, later: float, after: int) -> None:
         self.later, self.after, self.asked = later, after, 0
 
