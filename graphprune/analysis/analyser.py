@@ -267,7 +267,8 @@ class _Analyser:
         for index in context.unread():
             for dim in self.dims.get(node.inputs[index], ()):
                 self.solver.freeze(dim, f"a parameter of {context.where}")
-                context.kind(dim, "parameter")
+                if context.is_constant(index):  # what is computed is made by weights of some kind
+                    context.kind(dim, "parameter")
         self.pointers.follow(node, context)
         self.effects += context.effects
         for name, dims in zip(node.outputs, context.outputs, strict=True):

@@ -225,23 +225,36 @@ def _gather(node: NodeContext) -> None:
         node.kind(dim, "vocabulary")
         node.set(0, [*dims[:axis], *where, *dims[axis + 1 :]])
         return
-    if index is None or index.ndim > 1:
+    if not _single_row(index):
         node.freeze(
             dim,
             f"looked up with an index {'computed at run time' if index is None else 'table'} by {node.where}",
         )
         node.set(0, [*dims[:axis], *where, *dims[axis + 1 :]])
         return
+    node.set(0, [*dims[:axis], *_picked(node, dim, where), *dims[axis + 1 :]])
+
+
+def _single_row(index: NDArray[np.generic] | None) -> bool:
+    """True if an index is known and lies along one axis at most."""
+    return index is not None and 0 < index.size == max(index.shape, default=1)
+
+
+def _picked(node: NodeContext, dim: Dim, where: Sequence[Dim]) -> list[Dim]:
+    """What a constant index (input 1) picks of `dim`, as the axes `where` of the index."""
+    index = node.value(1)
+    assert index is not None
     places = index.astype(np.int64)
-    picked = np.where(places < 0, places + dim.size, places)
-    if picked.size == 1 and isinstance(dim, Atom) and node.competes(dim):
-        node.branch(dim, int(picked.ravel()[0]))
-        node.say(InputPositions(node.name, 1, dim, picked))
-        node.set(0, [*dims[:axis], *[node.fixed(1) for _ in picked.shape], *dims[axis + 1 :]])
-        return
-    taken = _taken(node, dim, np.ravel(picked))
-    node.say(InputPositions(node.name, 1, dim, picked))
-    node.set(0, [*dims[:axis], *([taken] if index.ndim else []), *dims[axis + 1 :]])
+    places = np.where(places < 0, places + dim.size, places)
+    node.say(InputPositions(node.name, 1, dim, places))
+    if places.size == 1:
+        if isinstance(dim, Atom) and node.competes(dim):
+            node.branch(dim, int(places.ravel()[0]))
+        else:
+            _taken(node, dim, np.ravel(places))
+        return [node.fixed(1) for _ in where]
+    taken = _taken(node, dim, np.ravel(places))
+    return [taken if d.size > 1 else node.fixed(1) for d in where]
 
 
 def _by_position(node: NodeContext, dim: Dim, pointed: Dim) -> None:
@@ -298,9 +311,14 @@ def _gather_nd(node: NodeContext) -> None:
         _by_position(node, dims[0], pointed)
         node.set(0, [*index[:-1], *dims[1:]])
         return
-    for dim in dims[:picked]:
+    if batch == 0 and picked == 1 and _single_row(node.value(1)):
+        node.set(0, [*_picked(node, dims[0], index[:-1]), *dims[1:]])
+        return
+    for dim, other in zip(dims[:batch], index[:batch], strict=True):
+        node.solver.unify(dim, other)
+    for dim in dims[batch:picked]:
         node.freeze(dim, f"slots are picked by value by {node.where}")
-    node.set(0, [*index[:-1], *dims[picked:]])
+    node.set(0, [node.solver.resolve(d) for d in (*index[:-1], *dims[picked:])])
 
 
 def _scatter_nd(node: NodeContext) -> None:
@@ -339,14 +357,23 @@ def _by_element(node: NodeContext) -> None:
 
 
 def _compress(node: NodeContext) -> None:
-    """Slots of one axis are chosen by value; without an axis everything is mixed."""
-    dims, shape = list(node.dims(0)), node.out_shape()
+    """A constant condition chooses slots, which may be cut; any other freezes the axis, without one all."""
+    dims, chosen = list(node.dims(0)), node.value(1)
     if node.attribute("axis") is None:
-        raise Barrier("its output depends on values")
-    axis = node.axis(int(node.attribute("axis")), len(dims))
-    node.freeze(dims[axis], f"slots are chosen by value by {node.where}")
-    dims[axis] = node.fixed(shape[axis])
-    node.set(0, dims)
+        if chosen is None:
+            raise Barrier("its output depends on values")
+        axis, dims = 0, [multiply(dims)]
+    else:
+        axis = node.axis(int(node.attribute("axis")), len(dims))
+    dim = dims[axis]
+    if chosen is None or not 0 < np.count_nonzero(chosen) <= chosen.size <= dim.size:
+        node.freeze(dim, f"slots are chosen by value by {node.where}")
+        dims[axis] = node.fixed(node.out_shape()[axis])
+    else:
+        said, _ = node.solver.split(dim, chosen.size)  # what lies behind the condition is not chosen
+        node.solver.unify(node.dims(1)[0], said)
+        dims[axis] = _taken(node, node.solver.resolve(dim), np.flatnonzero(chosen))
+    node.set(0, [node.solver.resolve(d) for d in dims])
 
 
 def _pad(node: NodeContext) -> None:

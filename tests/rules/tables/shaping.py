@@ -386,10 +386,84 @@ CASES = (
     ),
     Case(
         "Compress",
-        flat("g = MatMul(h, W) z = Compress <axis = 1> (g, c)", "float[8, 3] W, bool[3] c = {1, 0, 1}", z=2),
-        "A[1]",
-        frozen={"W[1]": "chosen by value"},
+        flat(
+            "g = Compress <axis = 1> (h, c) z = Relu(g)",
+            "bool[12] c",
+            h=12,
+            z=8,
+        ),
+        "A[1] A[1].2",
         what="channels",
+        given={"c": [1, 0, 1, 1, 1, 0, 1, 0, 1, 1, 0, 1]},
+    ),
+    Case(
+        "Compress",
+        flat("g = MatMul(h, W) z = Compress <axis = -1> (g, c)", "float[8, 8] W, bool[6] c", z=3),
+        "A[1] W[1] W[1].2 W[1].3",
+        what="channels, the last of them unsaid",
+        given={"c": [1, 0, 0, 0, 1, 1]},
+    ),
+    Case(
+        "Compress",
+        flat(
+            "m = ReduceMax(h, o) g = Compress(m, c) z = Unsqueeze(g, o)",
+            "bool[8] c, int64[1] o = {0}",
+            z=4,
+        ),
+        "A[1] A[1].2",
+        what="elements of the whole",
+        given={"c": [1, 0, 1, 0, 1, 1, 0, 0]},
+    ),
+    Case(
+        "Compress",
+        flat(
+            "d = Greater(h, t) e = Gather(d, o) g = Compress <axis = 1> (h, e) z = Relu(g)",
+            "float t = {-100.0}, int64 o = {0}",
+        ),
+        frozen={"A[1]": "chosen by value"},
+        what="channels, chosen by what they hold",
+    ),
+    Case(
+        "GatherND",
+        flat(
+            "t = Transpose(h) g = GatherND(t, i) u = Transpose(g) z = Relu(u)",
+            "int64[6, 1] i = {0, -1, 1, 4, 9, 5}",
+            h=12,
+            z=6,
+        ),
+        "A[1] A[1].2",
+        what="channels",
+    ),
+    Case(
+        "GatherND",
+        flat(
+            "t = Transpose(h) g = GatherND <batch_dims = 1> (t, i) z = Unsqueeze(g, o)",
+            "int64[8, 1] i, int64[1] o = {0}",
+        ),
+        "A[1]",
+        what="the batch holds channels",
+        given={"i": [0] * 8},
+    ),
+    Case(
+        "GatherND",
+        flat(
+            "t = Transpose(h) g = GatherND(t, i) v = Unsqueeze(g, o) u = Concat <axis = 0> (t, v) "
+            "z = Transpose(u)",
+            "int64[1] i = {5}, int64[1] o = {0}",
+            z=9,
+        ),
+        "A[1] A[1].2",
+        what="one channel",
+    ),
+    Case(
+        "Gather",
+        flat(
+            "g = Gather <axis = 1> (h, i) s = Squeeze(g, o) z = Relu(s)",
+            "int64[1, 4] i = {7, 0, 2, 3}, int64[1] o = {1}",
+            z=4,
+        ),
+        "A[1] A[1].2",
+        what="channels by a table of one row",
     ),
     Case(
         "Pad",
