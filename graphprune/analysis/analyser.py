@@ -389,6 +389,7 @@ class _Analyser:
             inputs=[self.dims.get(n) if n else None for n in node.inputs],
             present=[bool(n) for n in node.inputs],
             constant=[n in self.facts.constant for n in node.inputs],
+            stored=[n in self.facts.stored for n in node.inputs],
             values=[self._value(n) for n in node.inputs],
             recorded=[self._recorded(n) for n in node.inputs],
             output_shapes=[recording.shapes.get(n) if n else None for n in node.outputs],
@@ -492,7 +493,7 @@ def _read_off(
         if n.name in contractions
     ]
     outer = outer_atoms(dims.values(), shared, mixed, sums)
-    kinds = kinds_of(effects, weights, facts)
+    kinds = kinds_of(effects, weights, facts, dims)
     least = {a: e.least for e in sorted(competing, key=lambda e: e.least) for a in e.dim.atoms}
     for effect in competing:
         crowded = effect.least > 1 and len(effect.dim.atoms) > 1
