@@ -75,7 +75,7 @@ def _quantised(node: NodeContext) -> None:
     packed(node, inner, node.dims(5)[2], "numbers")
     if node.rank(6) == 3:
         size = int(node.attribute("block_size"))
-        blocks, _ = in_blocks(node, node.solver.resolve(inner), size)
+        blocks = in_blocks(node, node.solver.resolve(inner), size)
         node.solver.unify(blocks, node.dims(6)[2])
     _zero_points(node, inner)
     node.contract(node.solver.resolve(inner), 3)  # the scales are what the oracle zeroes
