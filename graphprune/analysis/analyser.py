@@ -26,7 +26,7 @@ from graphprune.analysis.private import Summing, outer_atoms
 from graphprune.analysis.steady import Steady
 from graphprune.analysis.vocabulary import restored_outputs
 from graphprune.analysis.weights import Weight, read_weights
-from graphprune.dims import Atom, Const, Dim, Product, Solver, Sum, Take, atoms_in, atoms_of
+from graphprune.dims import Atom, Const, Dim, Mismatch, Product, Solver, Sum, Take, atoms_in, atoms_of
 from graphprune.dims.expr import atom_size
 from graphprune.rules import Barrier, NodeContext, find_rule
 from graphprune.rules.barriers import reason_without_rule
@@ -263,6 +263,9 @@ class _Analyser:
             self._check(node, context)
         except Barrier as barrier:
             self._block(node, str(barrier))
+            return
+        except Mismatch as mismatch:  # no runtime has run this
+            self._block(node, f"its operands do not fit: {mismatch}")
             return
         for index in context.unread():
             for dim in self.dims.get(node.inputs[index], ()):

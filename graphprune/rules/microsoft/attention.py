@@ -37,7 +37,8 @@ def _projected(node: NodeContext) -> None:
     node.contract(node.dims(0)[2], 0, 1)
     node.contract(inner, 1)
     if node.has(past):
-        _, _, cached, held, wide = node.dims(past)
+        two, _, cached, held, wide = node.dims(past)
+        node.freeze(two, f"keys and values of {node.where}")
         node.freeze(held, f"positions of {node.where}")
         for dim, twin in ((cached, heads), (wide, inner), (wide, values)):
             node.solver.unify(dim, node.solver.resolve(twin))

@@ -97,7 +97,9 @@ def _gather(node: NodeContext) -> None:
     for k, dim in enumerate(data):
         if k == row:
             out += index
-            node.solver.unify(scales[k], dim)
+            if row != along:
+                node.solver.unify(scales[k], dim)
+            node.freeze(scales[k], f"rows looked up at run time of {node.where}")
             continue
         whole = (
             dim if widths[k] == dim.size else multiply([dim, Const(widths[k] // dim.size, "share a byte")])

@@ -94,6 +94,26 @@ CASES = (
         "W[1] A[1]",
         what="a bias for each head",
     ),
+    _ms(
+        "Attention",
+        _projected("num_heads = 3", ", float[2, 1, 3, 2, 4] p", ", , p")
+        .replace("float[n,", "float[1,")
+        .replace(" z = ", " z, k = "),
+        "W[1] A[1]",
+        what="stored keys and values of earlier steps",
+        frozen={"p[0]": "keys and values", "p[3]": "positions"},
+    ),
+    _ms(
+        "QAttention",
+        _QATTENTION.format(scale="float u = {0.02}, uint8 p = {128}, float[2, 1, 3, 2, 4] e")
+        .replace("float[n,", "float[1,")
+        .replace("num_heads = 3", "num_heads = 3, unidirectional = 1")
+        .replace("o, p)", "o, p, e)")
+        .replace(" z = ", " z, k = "),
+        "W[1] A[1]",
+        what="stored keys and values of earlier steps",
+        frozen={"e[0]": "keys and values"},
+    ),
     _ms("QAttention", _QATTENTION.format(scale="float u = {0.02}, uint8 p = {128}"), "W[1] A[1]"),
     _ms(
         "QAttention",
