@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tests.rules.building import Case, image, tokens
 
 
@@ -280,7 +282,36 @@ CASES = (
         frozen={"E[1].2": "only whole blocks can go"},
         what="the last block is cut short",
     ),
-    _ms("MoE", _moe('activation_type = "gelu"', _EXPERTS, "F, f, G, g"), "A[1] F[1]"),
+    _ms(
+        "GatherBlockQuantized",
+        """net (int64[n, t] ids) => (float[N, T, V] y) <int4[32, 12] E, float[2, 12] S, float[12, 6] W, float[6, 3] B>
+        { h = com.microsoft.GatherBlockQuantized <block_size = 16, quantize_axis = 0> (E, ids, S)
+          g = MatMul(h, W) z = Relu(g) y = MatMul(z, B) }""",
+        "E[1] W[1]",
+        frozen={"E[0]": "looked up", "S[0]": "looked up"},
+        what="blocks of rows",
+        given={"E": np.arange(384) * 5 % 15 - 7},
+    ),
+    _ms("MoE", _moe('activation_type = "gelu"', _EXPERTS, "F, f, G, g"), "A[1] R[1] F[1]"),
+    _ms(
+        "MoE",
+        _moe('activation_type = "relu", use_sparse_mixer = 1', _EXPERTS, "F, f, G, g"),
+        "A[1] F[1]",
+        what="scores that are divided",
+        frozen={"R[1]": "chosen by value"},
+    ),
+    _ms(
+        "MoE",
+        _moe(
+            'activation_type = "swiglu"',
+            "float[4, 20, 12] F, float[4, 20] f, float[4, 12, 10] G, float[4, 12] g",
+            "F, f, G, g",
+        ),
+        "",
+        what="a gate that is not said to be one",
+        frozen={"A[1]": "do not fit: 20 slots meet 10", "F[1]": "do not fit"},
+        runs=False,
+    ),
     _ms(
         "MoE",
         _moe(
@@ -288,7 +319,7 @@ CASES = (
             "float[4, 20, 12] F, float[4, 20] f, float[4, 12, 10] G, float[4, 12] g",
             "F, f, G, g",
         ),
-        "A[1] F[1]",
+        "A[1] R[1] F[1]",
         what="a gate beside each value",
     ),
     _ms(
@@ -300,7 +331,22 @@ CASES = (
             op="QMoE",
             h=32,
         ),
-        "F[1]",
+        "A[1] R[1] F[1]",
+        frozen={"A[1].2": "share a byte", "F[1].2": "share a byte"},
+    ),
+    _ms(
+        "QMoE",
+        _moe(
+            'activation_type = "silu", expert_weight_bits = 4',
+            f"{_PACKED_EXPERTS}, float[4, 32] b, float[4, 32] c, uint8[4, 16] Z, uint8[4, 16] Y, float[4, 4] S",
+            "F, f, b, G, g, c, , , , Z, Y, , g4",
+            op="QMoE",
+            h=32,
+        )
+        .replace("z = com", "g2 = MatMul(x, S) g3 = Softmax(g2) g4 = Reshape(g3, rs) w = com")
+        .replace("y = MatMul(z, B)", "z = Add(w, h) y = MatMul(z, B)"),
+        "A[1] R[1] F[1]",
+        what="biases, zero points, other shares and a residual sum",
     ),
     _ms(
         "QMoE",
@@ -311,9 +357,9 @@ CASES = (
             op="QMoE",
             h=32,
         ),
-        "F[1]",
+        "R[1] A[1] F[1]",
         what="blocks and gates",
-        frozen={"F[1].2": "only whole blocks can go"},
+        frozen={"A[1].2": "only whole blocks can go", "F[1].2": "only whole blocks can go"},
     ),
     _ms(
         "QMoE",
@@ -324,7 +370,7 @@ CASES = (
             op="QMoE",
             h=32,
         ),
-        "F[1]",
+        "R[1] A[1] F[1]",
         what="the last block is cut short",
         frozen={"F[1].2": "only whole blocks can go", "F[1].4": "the last of them cut short"},
     ),
