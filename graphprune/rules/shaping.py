@@ -322,15 +322,22 @@ def _gather_nd(node: NodeContext) -> None:
 
 
 def _scatter_nd(node: NodeContext) -> None:
-    """The leading axes are written to by value; what is written whole must agree with the data."""
+    """Places along leading axes, told apart; constant ones of the first may be cut. The other axes agree."""
     dims, index, updates = node.dims(0), node.dims(1), node.dims(2)
-    picked = index[-1].size
+    picked, places = index[-1].size, node.value(1)
+    node.same([dims[picked:], updates[len(index) - 1 :]])
+    if picked == 1 and places is not None and places.ndim == 2 and len(np.unique(places)) == places.size:
+        given = places.astype(np.int64)
+        given = np.where(given < 0, given + dims[0].size, given)
+        node.say(InputPositions(node.name, 1, dims[0], given))
+        node.solver.unify(updates[0], _taken(node, node.solver.resolve(dims[0]), np.ravel(given)))
+        node.set(0, node.dims(0))
+        return
     for dim in dims[:picked]:
         node.freeze(dim, f"slots are written by value by {node.where}")
     for dim in (*index[:-1], *updates[: len(index) - 1]):
         node.freeze(dim, f"says where to write in {node.where}")  # not to write is not to write zeros
     node.same([index[:-1], updates[: len(index) - 1]])
-    node.same([dims[picked:], updates[len(index) - 1 :]])
     node.set(0, node.dims(0))
 
 
@@ -523,6 +530,22 @@ def _columns(node: NodeContext) -> None:
     node.set(0, [batch, node.solver.resolve(channels), *(node.fixed(s) for s in shape[2:])])
 
 
+def _transformed(node: NodeContext) -> None:
+    """One axis is transformed, with the real and imaginary parts in the last; the others pass through."""
+    dims, shape = list(node.dims(0)), node.out_shape()
+    if node.version < 20:
+        axis = int(node.attribute("axis", 1))
+    else:
+        given = node.ints(2) if node.has(2) else [-2]
+        if given is None:
+            raise Barrier(f"the axis of {node.where} is computed at run time")
+        axis = given[0]
+    for k in (node.axis(axis, len(dims)), len(dims) - 1):
+        node.freeze(dims[k], f"transformed by {node.where}")
+        dims[k] = node.fixed(shape[k])
+    node.set(0, dims)
+
+
 def _eye_like(node: NodeContext) -> None:
     """Rows and columns are compared."""
     for dim in node.dims(0):
@@ -544,7 +567,7 @@ RULES = {
     "Slice": rule(_slice, "keep"),
     "Gather": rule(_gather, "keep"),
     "GatherND": rule(_gather_nd, "keep"),
-    "ScatterND": rule(_scatter_nd, "any"),
+    "ScatterND": rule(_scatter_nd, "any", aside=(1,)),
     "GatherElements": rule(_by_element, "keep"),
     "ScatterElements": rule(_by_element, "any"),
     "Scatter": rule(_by_element, "any"),
@@ -570,6 +593,8 @@ RULES = {
     "TensorScatter": rule(_scatter_steps, "any", aside=(2,)),
     "CenterCropPad": rule(_center, "keep"),
     "Col2Im": rule(_columns, "keep"),
+    "Det": rule("*b !m !n -> *b", "keep"),
+    "DFT": rule(_transformed, "keep"),
     "EyeLike": rule(_eye_like, "lift"),
     "Multinomial": rule(_multinomial, "lift"),
 }
