@@ -26,7 +26,7 @@ from graphprune.analysis.private import Summing, outer_atoms
 from graphprune.analysis.steady import Steady
 from graphprune.analysis.vocabulary import restored_outputs
 from graphprune.analysis.weights import Weight, read_weights
-from graphprune.dims import Atom, Const, Dim, Product, Solver, Sum, Take, atoms_in, atoms_of
+from graphprune.dims import Atom, Const, Dim, Mismatch, Product, Solver, Sum, Take, atoms_in, atoms_of
 from graphprune.dims.expr import atom_size
 from graphprune.rules import Barrier, NodeContext, find_rule
 from graphprune.rules.barriers import reason_without_rule
@@ -264,10 +264,14 @@ class _Analyser:
         except Barrier as barrier:
             self._block(node, str(barrier))
             return
+        except Mismatch as mismatch:  # no runtime has run this
+            self._block(node, f"its operands do not fit: {mismatch}")
+            return
         for index in context.unread():
             for dim in self.dims.get(node.inputs[index], ()):
                 self.solver.freeze(dim, f"a parameter of {context.where}")
-                context.kind(dim, "parameter")
+                if context.is_constant(index):  # what is computed is made by weights of some kind
+                    context.kind(dim, "parameter")
         self.pointers.follow(node, context)
         self.effects += context.effects
         for name, dims in zip(node.outputs, context.outputs, strict=True):
@@ -388,6 +392,7 @@ class _Analyser:
             inputs=[self.dims.get(n) if n else None for n in node.inputs],
             present=[bool(n) for n in node.inputs],
             constant=[n in self.facts.constant for n in node.inputs],
+            stored=[n in self.facts.stored for n in node.inputs],
             values=[self._value(n) for n in node.inputs],
             recorded=[self._recorded(n) for n in node.inputs],
             output_shapes=[recording.shapes.get(n) if n else None for n in node.outputs],
@@ -491,7 +496,7 @@ def _read_off(
         if n.name in contractions
     ]
     outer = outer_atoms(dims.values(), shared, mixed, sums)
-    kinds = kinds_of(effects, weights, facts)
+    kinds = kinds_of(effects, weights, facts, dims)
     least = {a: e.least for e in sorted(competing, key=lambda e: e.least) for a in e.dim.atoms}
     for effect in competing:
         crowded = effect.least > 1 and len(effect.dim.atoms) > 1

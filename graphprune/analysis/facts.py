@@ -71,6 +71,7 @@ class GraphFacts:
     outputs: tuple[str, ...]
     weights: Mapping[str, ir.TensorProtocol]
     constant: frozenset[str]  # tensors computed from weights alone
+    stored: frozenset[str]  # those and, inside loops, tensors computed from weights and the turn alone
     shaped: frozenset[str]  # tensors computed from weights and shapes alone
     origin: Mapping[str, str]  # weights that normalising cloned -> the one initializer they came from
 
@@ -102,6 +103,7 @@ def read_graph(model: ir.Model) -> GraphFacts:
         outputs=tuple(v.name or "" for v in graph.outputs),
         weights=weights,
         constant=constant,
+        stored=_stored(nodes, constant),
         shaped=shaped,
         origin={n: str(v.meta[SHARED_FROM]) for n, v in graph.initializers.items() if SHARED_FROM in v.meta},
     )
@@ -155,3 +157,37 @@ def _origins(
         if node.op in ("Shape", "Size") or (given and all(n in shaped for n in given)):
             shaped.update(node.outputs)
     return frozenset(constant), frozenset(shaped)
+
+
+_STATES = {"Loop": (2, 1), "Scan": (0, 0)}  # where they begin among the inputs and outputs of a body
+
+
+def _stored(nodes: Iterable[NodeFacts], known: frozenset[str]) -> frozenset[str]:
+    """`known` and all that is computed from it in these nodes, be it anew in every turn of a loop."""
+    found = set(known)
+    for node in nodes:
+        for body in node.bodies:
+            found |= _stored_inside(node, body, frozenset(found))
+        given = [n for n in node.inputs if n]
+        if node.op not in RANDOM and not node.bodies and given and found.issuperset(given):
+            found.update(node.outputs)
+    return frozenset(found)
+
+
+def _stored_inside(node: NodeFacts, body: BodyFacts, known: frozenset[str]) -> frozenset[str]:
+    """A loop hands its body the number of the turn, one piece of each stack, and states such as counters."""
+    first_in, first_out = _STATES.get(node.op, (0, 0))
+    inner = set(known)
+    if node.op == "Loop":
+        inner.add(body.inputs[0])
+    given = list(zip(node.inputs[first_in:], body.inputs[first_in:], strict=False))
+    count = len(given) - int(node.attributes.get("num_scan_inputs") or 0)
+    inner.update(piece for stack, piece in given[count:] if stack in known)
+    states = {k: given[k][1] for k in range(count) if given[k][0] in known}
+    while True:
+        found = _stored(body.nodes, frozenset((*inner, *states.values())))
+        moved = [k for k in states if body.outputs[first_out + k] not in found]
+        if not moved:
+            return found
+        for k in moved:  # what comes back depends on something else
+            del states[k]

@@ -11,7 +11,12 @@ from graphprune.rules import find_rule
 from graphprune.rules.effects import Alternatives, Effect, Kind
 
 
-def kinds_of(effects: Sequence[Effect], weights: Mapping[str, Weight], facts: GraphFacts) -> dict[int, str]:
+def kinds_of(
+    effects: Sequence[Effect],
+    weights: Mapping[str, Weight],
+    facts: GraphFacts,
+    dims: Mapping[str, tuple[Dim, ...]],
+) -> dict[int, str]:
     """The kind of every atom of a weight: what a rule said, else channels of a convolution, else neurons."""
     said = [e for e in effects if isinstance(e, Kind)]
     competing = atoms_in(e.dim for e in effects if isinstance(e, Alternatives))
@@ -21,14 +26,12 @@ def kinds_of(effects: Sequence[Effect], weights: Mapping[str, Weight], facts: Gr
         if effect.kind != "experts":
             for atom in effect.dim.atoms:
                 kinds.setdefault(atom, effect.kind)
-    convolved = {n for node in facts.all_nodes if _convolves(node) for n in node.inputs[1:]}
-    filters: dict[int, list[Dim]] = {}  # axes of convolutions that have the atom
-    for weight in weights.values():
-        for dim in weight.dims:
-            for atom in dim.atoms:
-                filters.setdefault(atom, [])
-                if weight.name in convolved:
-                    filters[atom].append(dim)
+    filters: dict[int, list[Dim]] = {a: [] for w in weights.values() for d in w.dims for a in d.atoms}
+    # A kernel need not be a weight as it is stored: it may be dequantised first, or one of a stack.
+    for name in {n for node in facts.all_nodes if _convolves(node) for n in node.inputs[1:]}:
+        for dim in dims.get(name, ()):
+            for atom in dim.atoms & filters.keys():
+                filters[atom].append(dim)  # axes of convolutions that have the atom
     for atom, axes in filters.items():
         if kinds.get(atom) == "groups" and not all(_beside(dim, atom) for dim in axes):
             del kinds[atom]  # a depthwise convolution reads it: every group is one channel

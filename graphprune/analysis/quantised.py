@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graphprune.analysis.facts import GraphFacts, NodeFacts
@@ -24,12 +25,14 @@ class Quantised:
         zero_point: name of the weight that holds it; "" for zero.
         axes: the axes of the weight along which they run, as far as they are not scalars.
         bits: of one number where several share a byte; 0 if none do. Zero is in the middle by default.
+        block: stored elements in a row that share a scale (the last block may have fewer); 0 if none do.
     """
 
     scale: str
     zero_point: str
     axes: Axes
     bits: int = 0
+    block: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class _Operand:
     zero_point: int | None
     axes: Axes | Callable[[Mapping[str, Any]], Axes] = (-1,)
     bits: str = ""  # the attribute that holds the bits of a number
+    block: int = 0  # the size of a block unless an attribute says another
 
 
 def _along(attributes: Mapping[str, Any]) -> Axes:
@@ -70,7 +74,7 @@ _OPERANDS: Mapping[tuple[str, str, int], _Operand] = {
     ("com.microsoft", "DynamicQuantizeLSTM", 1): _Operand(8, 9, (0, 2)),
     ("com.microsoft", "DynamicQuantizeLSTM", 2): _Operand(10, 11, (0, 2)),
     ("com.microsoft", "MatMulNBits", 1): _Operand(2, 3, (0, 1), "bits"),
-    ("com.microsoft", "GatherBlockQuantized", 0): _Operand(2, 3, (0, 1), "bits"),
+    ("com.microsoft", "GatherBlockQuantized", 0): _Operand(2, 3, (0, 1), "bits", 128),
     ("com.microsoft", "QMoE", 2): _Operand(3, 11, (0, 1, 2), "expert_weight_bits"),
     ("com.microsoft", "QMoE", 5): _Operand(6, 12, (0, 1, 2), "expert_weight_bits"),
     ("com.microsoft", "QMoE", 8): _Operand(9, 13, (0, 1, 2), "expert_weight_bits"),
@@ -93,7 +97,7 @@ def understood(name: str, uses: Uses, facts: GraphFacts) -> Quantised | None:
     A scale that is computed at run time counts as one applied later; with such a zero point nobody knows
     what zero is. Numbers that are moved before they are read must all have one scale and zero point.
     """
-    found: dict[tuple[str, str, Axes, int], Quantised] = {}
+    found: dict[tuple[str, str, Axes, int, int], Quantised] = {}
     for node, index, moved in _readers(name, uses):
         operand = _OPERANDS.get((node.domain, node.op, index))
         if operand is None:
@@ -106,8 +110,17 @@ def understood(name: str, uses: Uses, facts: GraphFacts) -> Quantised | None:
             return None
         axes = operand.axes(node.attributes) if callable(operand.axes) else operand.axes
         bits = int(node.attributes.get(operand.bits) or 4) if operand.bits else 0
-        key = (facts.origin.get(scale, scale), facts.origin.get(zero, zero), () if moved else axes, bits)
-        found.setdefault(key, Quantised(scale, zero, axes, bits))
+        block = int(node.attributes.get("block_size") or operand.block)
+        if bits and facts.weights[name].dtype == ir.DataType.UINT8:
+            block = block * bits // 8
+        key = (
+            facts.origin.get(scale, scale),
+            facts.origin.get(zero, zero),
+            () if moved else axes,
+            bits,
+            block,
+        )
+        found.setdefault(key, Quantised(scale, zero, axes, bits, block))
     return next(iter(found.values())) if len(found) == 1 else None
 
 
@@ -124,19 +137,21 @@ def _name(node: NodeFacts, index: int | None) -> str:
     return node.inputs[index] if index is not None and index < len(node.inputs) else ""
 
 
-def laid_along(companion: NDArray[np.generic], axes: Axes, shape: tuple[int, ...]) -> NDArray[np.generic]:
+def laid_along(
+    companion: NDArray[np.generic], quantised: Quantised, shape: tuple[int, ...]
+) -> NDArray[np.generic]:
     """A scale or zero point shaped so that it stretches over a weight of this shape; blocks are repeated."""
     if companion.size == 1:
         return companion.reshape(())
     if companion.ndim < len(shape):
         placed = [1] * len(shape)
-        for axis, size in zip(axes, companion.shape, strict=False):
+        for axis, size in zip(quantised.axes, companion.shape, strict=False):
             placed[axis] = size
         companion = companion.reshape(placed)
     for axis, size in enumerate(shape):
         if companion.shape[axis] not in (1, size):
-            block = -(-size // companion.shape[axis])
-            companion = np.repeat(companion, block, axis=axis)[(slice(None),) * axis + (slice(size),)]
+            spread = np.repeat(companion, quantised.block, axis=axis)
+            companion = spread[(slice(None),) * axis + (slice(size),)]
     return companion
 
 
@@ -163,7 +178,7 @@ def packed_magnitudes(
         if zero.dtype == np.uint8:
             zero = unpacked(zero, quantised.bits).reshape(*zero.shape[:-1], -1)
         zero = zero.reshape(*scale.shape[:-1], -1)[..., : scale.shape[-1]]
-        middle = laid_along(zero, quantised.axes, array.shape).astype(np.float32)[..., None]
-    spread = laid_along(scale, quantised.axes, array.shape).astype(np.float32)
+        middle = laid_along(zero, quantised, array.shape).astype(np.float32)[..., None]
+    spread = laid_along(scale, quantised, array.shape).astype(np.float32)
     magnitudes: NDArray[np.float32] = np.sqrt(((numbers - middle) ** 2).sum(-1)) * np.abs(spread)
     return magnitudes

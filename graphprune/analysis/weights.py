@@ -74,7 +74,7 @@ def zero_of(weight: Weight, facts: GraphFacts) -> NDArray[np.generic]:
     if weight.quantised is None or not weight.quantised.zero_point:
         return np.zeros((), dtype=np.int8)
     zero = facts.weights[weight.quantised.zero_point].numpy()
-    return laid_along(zero, weight.quantised.axes, weight.shape)
+    return laid_along(zero, weight.quantised, weight.shape)
 
 
 def real_values(weight: Weight, facts: GraphFacts) -> NDArray[np.generic]:
@@ -89,7 +89,7 @@ def real_values(weight: Weight, facts: GraphFacts) -> NDArray[np.generic]:
     values = array.astype(np.float32) - zero_of(weight, facts).astype(np.float32)
     if weight.quantised.scale:
         scale = facts.weights[weight.quantised.scale].numpy()
-        values = values * laid_along(scale, weight.quantised.axes, weight.shape).astype(np.float32)
+        values = values * laid_along(scale, weight.quantised, weight.shape).astype(np.float32)
     return values
 
 

@@ -6,13 +6,14 @@ Every axis of every tensor is a `Dim`, an expression over atoms. Operators equat
 
 from graphprune.dims.evaluate import Keeps, Slots, evaluate, kept_size, positions, slots_of, terms_of
 from graphprune.dims.expr import Atom, Const, Dim, Product, Sum, Take, add, atoms_in, atoms_of, multiply
-from graphprune.dims.solver import Solver
+from graphprune.dims.solver import Mismatch, Solver
 
 __all__ = [
     "Atom",
     "Const",
     "Dim",
     "Keeps",
+    "Mismatch",
     "Product",
     "Slots",
     "Solver",

@@ -19,6 +19,10 @@ _ONE = Const(1)
 _PART = "tells the parts of a concatenation apart"
 
 
+class Mismatch(ValueError):
+    """Raised where dimensions are equated, or factored, whose sizes do not allow it."""
+
+
 class Solver:
     """Holds the atoms of one analysis: what they were refined into and which are frozen, and why.
 
@@ -87,12 +91,16 @@ class Solver:
     # -- refining -----------------------------------------------------------------------------
 
     def unify(self, left: Dim, right: Dim) -> None:
-        """Make both expressions equal slot by slot. Sizes must agree."""
+        """Make both expressions equal slot by slot.
+
+        Raises:
+            Mismatch: their sizes differ.
+        """
         left, right = self.resolve(left), self.resolve(right)
         if left == right:
             return
         if left.size != right.size:
-            raise ValueError(f"{left!r} and {right!r} differ in size")
+            raise Mismatch(f"{left.size} slots meet {right.size}")
         if isinstance(left, Const) or isinstance(right, Const):
             constant, other = (left, right) if isinstance(left, Const) else (right, left)
             self._jumble(other, constant.why or "tied to a dimension of fixed size")  # type: ignore[union-attr]
@@ -256,11 +264,15 @@ class Solver:
         return add([*above, left]), add([right, *below])
 
     def factor(self, dim: Dim, outer: int) -> tuple[Dim, Dim]:
-        """Write `dim` as a row-major product of `outer` times the rest, refining atoms as needed."""
+        """Write `dim` as a row-major product of `outer` times the rest, refining atoms as needed.
+
+        Raises:
+            Mismatch: its size is no multiple of `outer`.
+        """
         dim = self.resolve(dim)
         inner, left = divmod(dim.size, outer)
         if left:
-            raise ValueError(f"{dim!r} has no factor {outer}")
+            raise Mismatch(f"{dim.size} slots have no factor {outer}")
         if outer == 1:
             return Const(1), dim
         if inner == 1:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from graphprune.analysis import Analysis
 from graphprune.analysis.branches import branch_ends
 from graphprune.dims import Dim, Keeps, kept_size
 from graphprune.dims.evaluate import cut, evaluate
 from graphprune.normalise.bodies import all_bodies
+from graphprune.normalise.dead import remove_dead
 from graphprune.rewrite.editing import Editor
 from graphprune.rewrite.layers import remove_layers
 from graphprune.rewrite.shapes import restore_shapes
@@ -35,9 +35,9 @@ def rewrite(model: ir.Model, analysis: Analysis, keeps: Keeps) -> ir.Model:
         apply_effect(editor, analysis, keeps, effect)
     _bypass_branches(editor, analysis, keeps)
     remove_layers(editor, model, analysis, keeps)
-    remove_unused(pruned)
+    remove_dead(pruned, inside=True)
     restore_shapes(Editor(pruned.graph), analysis, keeps)
-    remove_unused(pruned)
+    remove_dead(pruned, inside=True)
     _forget_shapes(pruned.graph)
     return pruned
 
@@ -53,11 +53,6 @@ def _bypass_branches(editor: Editor, analysis: Analysis, keeps: Keeps) -> None:
         before = node.inputs[index]
         assert before is not None
         node.outputs[0].replace_all_uses_with(before)
-
-
-def remove_unused(model: ir.Model) -> None:
-    """Drop nodes and initializers that nothing reads."""
-    RemoveUnusedNodesPass()(model)
 
 
 def _cut_weights(graph: ir.Graph, analysis: Analysis, keeps: Keeps) -> None:

@@ -24,10 +24,8 @@ _DEFAULT = {
     "NonZero": _VALUES,
     "Unique": _VALUES,
     "NonMaxSuppression": _VALUES,
-    "DFT": _MIXED,
     "STFT": _MIXED,
     "ImageDecoder": _VALUES,
-    "Det": _MIXED,
     "AffineGrid": "it turns matrices into positions of the image",
     "MaxUnpool": "its indices count the elements of all channels",
     **dict.fromkeys(("Bernoulli", "RandomNormalLike", "RandomUniformLike"), _RANDOM),
@@ -58,17 +56,16 @@ _MICROSOFT = {
         _DEVICE,
     ),
     **dict.fromkeys(
-        "AttnLSTM ConvStateReplay EngramGate GatedDeltaNet GatedDeltaNetStateReplay "
-        "HyperConnectionLowRankMix HyperConnectionPostMix HyperConnectionPreMix LinearAttentionGate "
-        "Mamba2Verify MoEGroupRouter SpeculativePrefixCommit VarlenCausalConvWithState".split(),
+        "AttnLSTM ConvStateReplay GatedDeltaNet GatedDeltaNetStateReplay "
+        "HyperConnectionLowRankMix Mamba2Verify SpeculativePrefixCommit VarlenCausalConvWithState".split(),
         _STATE,
     ),
     **dict.fromkeys(
         "DynamicSparseAttention GatedRelativePositionBias "
-        "GemmaRotaryEmbedding LongformerAttention MRotaryEmbedding MoEPacked PackedAttention "
+        "GemmaRotaryEmbedding LongformerAttention MoEPacked PackedAttention "
         "PackedMultiHeadAttention PackedSparseAttentionIndexer PackedSparseAttentionIndexerMerge "
         "PagedAttention RMSNormRotary RelativePositionBias RemovePadding RestorePadding RouterGateUpProj "
-        "SparseAttention SparseAttentionIndexer SparsePagedAttention".split(),
+        "SparseAttentionIndexer SparsePagedAttention".split(),
         _LENGTHS,
     ),
     **dict.fromkeys(
@@ -76,6 +73,9 @@ _MICROSOFT = {
     ),
     **dict.fromkeys(("BitmaskDropout", "BitmaskBiasDropout"), _BITS),
     **dict.fromkeys(("TorchEmbedding", "SparseToDenseMatMul"), "its table is not a plain tensor"),
+    "MoEGroupRouter": "it chooses experts by value, one group of them after the other",
+    "SparseAttention": "its heads take the layouts of a table in turn",
+    "EngramGate": "its keys and queries are normalised and compared as a whole",
     "SampleOp": "it is an example without use",
     "MaxpoolWithMask": "the shape of its mask is known to the runtime only",
 }

@@ -50,6 +50,7 @@ class NodeContext:
         present: Sequence[bool],
         constant: Sequence[bool],
         values: Sequence[NDArray[np.generic] | None],
+        stored: Sequence[bool] = (),
         recorded: Sequence[tuple[NDArray[np.generic], ...]] = (),
         output_shapes: Sequence[tuple[int, ...] | None],
         output_dynamic: Sequence[tuple[bool, ...] | None],
@@ -61,7 +62,7 @@ class NodeContext:
         self.op, self.domain, self.name = op, domain, name
         self.version, self.attributes = version, attributes
         self._inputs, self._present, self._constant, self._values = inputs, present, constant, values
-        self._recorded = recorded
+        self._stored, self._recorded = stored, recorded
         self.output_shapes, self.output_dynamic = output_shapes, output_dynamic
         self.outputs: list[tuple[Dim, ...] | None] = [None] * len(output_shapes)
         self.solver = solver
@@ -89,6 +90,10 @@ class NodeContext:
     def is_constant(self, index: int) -> bool:
         """True if input `index` is a weight or another constant."""
         return self.has(index) and self._constant[index]
+
+    def is_stored(self, index: int) -> bool:
+        """True if input `index` is a constant, or one that every turn of a loop takes from a constant."""
+        return self.has(index) and (self._stored or self._constant)[index]
 
     def dims(self, index: int) -> tuple[Dim, ...]:
         """The dimensions of input `index`; a barrier if its shape is unknown."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphprune.dims import Atom, Const, Dim
+from graphprune.dims import Atom, Const, Dim, add
 from graphprune.rules.context import Barrier, NodeContext
 from graphprune.rules.effects import InputPositions
 from graphprune.rules.rule import Rule, Zero, rule
@@ -96,14 +96,15 @@ RULES = {
 }
 
 
-def in_blocks(node: NodeContext, dim: Dim, size: int) -> tuple[Dim, Dim]:
-    """An axis as blocks times what is inside one, which stays whole; frozen if they come out uneven."""
-    if dim.size % size:
-        node.freeze(dim, f"quantised in blocks of {size}, the last of them cut short, by {node.where}")
-        return Const(-(-dim.size // size), "blocks of a width that they do not divide"), dim
-    blocks, inside = node.solver.factor(dim, dim.size // size)
+def in_blocks(node: NodeContext, dim: Dim, size: int) -> Dim:
+    """The blocks of an axis: each stays whole, and a last one that is cut short stays where it is."""
+    full = dim.size // size
+    whole, rest = node.solver.split(dim, full * size)
+    node.freeze(rest, f"quantised in blocks of {size}, the last of them cut short, by {node.where}")
+    blocks, inside = node.solver.factor(whole, full) if full else (Const(0), Const(0))
     node.freeze(inside, f"quantised in blocks of {size} by {node.where}: only whole blocks can go")
-    return node.solver.resolve(blocks), inside
+    last = [Const(1, f"the last block of {node.where}, which is cut short")] if rest.size else []
+    return add([node.solver.resolve(blocks), *last])
 
 
 def quantize(node: NodeContext) -> None:
@@ -113,7 +114,7 @@ def quantize(node: NodeContext) -> None:
     size = int(node.attribute("block_size", 0) or 0)
     for index in (1, 2):
         if size and node.has(index):
-            blocks, _ = in_blocks(node, node.dims(0)[axis], size)
+            blocks = in_blocks(node, node.dims(0)[axis], size)
             node.same([node.dims(index), (*node.dims(0)[:axis], blocks, *node.dims(0)[axis + 1 :])])
         elif node.has(index) and node.rank(index) == 1 and node.shape(index)[0] != 1:
             node.solver.unify(node.dims(index)[0], dims[axis])

@@ -31,13 +31,13 @@ def product(
     rows = [left[-2]] if len(a) > 1 else []
     columns = [right[-1]] if len(b) > 1 else []
     node.set(0, (*batch, *_axes(rows), *_axes(columns)))
-    if not node.is_constant(0) and not node.is_constant(second):
+    if not node.is_stored(0) and not node.is_stored(second):
         for dim in batch:
             node.kind(dim, "heads")
         for dim in (inner, *_axes(columns)):
             node.kind(dim, "head-dim")
     else:  # several weights side by side
-        for dim in _axes((left if node.is_constant(0) else right)[:-2]):
+        for dim in _axes((left if node.is_stored(0) else right)[:-2]):
             node.kind(dim, "experts")
 
 
@@ -111,13 +111,13 @@ def _einsum_kinds(node: NodeContext, operands: list[str], result: str) -> None:
 
     A letter that a stored operand of many letters shares with all the others tells weights apart.
     """
-    stored = [k for k in range(len(operands)) if node.is_constant(k)]
+    stored = [k for k in range(len(operands)) if node.is_stored(k)]
     for k in stored if len(stored) < len(operands) else ():
         if len(operands[k]) > 2 and "..." not in operands[k]:
             for at, letter in enumerate(operands[k]):
                 if all(letter in t for t in operands) and (letter in result or len(operands) > 2):
                     node.kind(node.dims(k)[at], "experts")
-    if len(operands) != 2 or any(node.is_constant(k) or "..." in t for k, t in enumerate(operands)):
+    if len(operands) != 2 or any(node.is_stored(k) or "..." in t for k, t in enumerate(operands)):
         return
     for k, letter in enumerate(operands[0]):
         if letter in operands[1]:

@@ -225,23 +225,36 @@ def _gather(node: NodeContext) -> None:
         node.kind(dim, "vocabulary")
         node.set(0, [*dims[:axis], *where, *dims[axis + 1 :]])
         return
-    if index is None or index.ndim > 1:
+    if not _single_row(index):
         node.freeze(
             dim,
             f"looked up with an index {'computed at run time' if index is None else 'table'} by {node.where}",
         )
         node.set(0, [*dims[:axis], *where, *dims[axis + 1 :]])
         return
+    node.set(0, [*dims[:axis], *_picked(node, dim, where), *dims[axis + 1 :]])
+
+
+def _single_row(index: NDArray[np.generic] | None) -> bool:
+    """True if an index is known and lies along one axis at most."""
+    return index is not None and 0 < index.size == max(index.shape, default=1)
+
+
+def _picked(node: NodeContext, dim: Dim, where: Sequence[Dim]) -> list[Dim]:
+    """What a constant index (input 1) picks of `dim`, as the axes `where` of the index."""
+    index = node.value(1)
+    assert index is not None
     places = index.astype(np.int64)
-    picked = np.where(places < 0, places + dim.size, places)
-    if picked.size == 1 and isinstance(dim, Atom) and node.competes(dim):
-        node.branch(dim, int(picked.ravel()[0]))
-        node.say(InputPositions(node.name, 1, dim, picked))
-        node.set(0, [*dims[:axis], *[node.fixed(1) for _ in picked.shape], *dims[axis + 1 :]])
-        return
-    taken = _taken(node, dim, np.ravel(picked))
-    node.say(InputPositions(node.name, 1, dim, picked))
-    node.set(0, [*dims[:axis], *([taken] if index.ndim else []), *dims[axis + 1 :]])
+    places = np.where(places < 0, places + dim.size, places)
+    node.say(InputPositions(node.name, 1, dim, places))
+    if places.size == 1:
+        if isinstance(dim, Atom) and node.competes(dim):
+            node.branch(dim, int(places.ravel()[0]))
+        else:
+            _taken(node, dim, np.ravel(places))
+        return [node.fixed(1) for _ in where]
+    taken = _taken(node, dim, np.ravel(places))
+    return [taken if d.size > 1 else node.fixed(1) for d in where]
 
 
 def _by_position(node: NodeContext, dim: Dim, pointed: Dim) -> None:
@@ -298,21 +311,33 @@ def _gather_nd(node: NodeContext) -> None:
         _by_position(node, dims[0], pointed)
         node.set(0, [*index[:-1], *dims[1:]])
         return
-    for dim in dims[:picked]:
+    if batch == 0 and picked == 1 and _single_row(node.value(1)):
+        node.set(0, [*_picked(node, dims[0], index[:-1]), *dims[1:]])
+        return
+    for dim, other in zip(dims[:batch], index[:batch], strict=True):
+        node.solver.unify(dim, other)
+    for dim in dims[batch:picked]:
         node.freeze(dim, f"slots are picked by value by {node.where}")
-    node.set(0, [*index[:-1], *dims[picked:]])
+    node.set(0, [node.solver.resolve(d) for d in (*index[:-1], *dims[picked:])])
 
 
 def _scatter_nd(node: NodeContext) -> None:
-    """The leading axes are written to by value; what is written whole must agree with the data."""
+    """Places along leading axes, told apart; constant ones of the first may be cut. The other axes agree."""
     dims, index, updates = node.dims(0), node.dims(1), node.dims(2)
-    picked = index[-1].size
+    picked, places = index[-1].size, node.value(1)
+    node.same([dims[picked:], updates[len(index) - 1 :]])
+    if picked == 1 and places is not None and places.ndim == 2 and len(np.unique(places)) == places.size:
+        given = places.astype(np.int64)
+        given = np.where(given < 0, given + dims[0].size, given)
+        node.say(InputPositions(node.name, 1, dims[0], given))
+        node.solver.unify(updates[0], _taken(node, node.solver.resolve(dims[0]), np.ravel(given)))
+        node.set(0, node.dims(0))
+        return
     for dim in dims[:picked]:
         node.freeze(dim, f"slots are written by value by {node.where}")
     for dim in (*index[:-1], *updates[: len(index) - 1]):
         node.freeze(dim, f"says where to write in {node.where}")  # not to write is not to write zeros
     node.same([index[:-1], updates[: len(index) - 1]])
-    node.same([dims[picked:], updates[len(index) - 1 :]])
     node.set(0, node.dims(0))
 
 
@@ -339,14 +364,23 @@ def _by_element(node: NodeContext) -> None:
 
 
 def _compress(node: NodeContext) -> None:
-    """Slots of one axis are chosen by value; without an axis everything is mixed."""
-    dims, shape = list(node.dims(0)), node.out_shape()
+    """A constant condition chooses slots, which may be cut; any other freezes the axis, without one all."""
+    dims, chosen = list(node.dims(0)), node.value(1)
     if node.attribute("axis") is None:
-        raise Barrier("its output depends on values")
-    axis = node.axis(int(node.attribute("axis")), len(dims))
-    node.freeze(dims[axis], f"slots are chosen by value by {node.where}")
-    dims[axis] = node.fixed(shape[axis])
-    node.set(0, dims)
+        if chosen is None:
+            raise Barrier("its output depends on values")
+        axis, dims = 0, [multiply(dims)]
+    else:
+        axis = node.axis(int(node.attribute("axis")), len(dims))
+    dim = dims[axis]
+    if chosen is None or not 0 < np.count_nonzero(chosen) <= chosen.size <= dim.size:
+        node.freeze(dim, f"slots are chosen by value by {node.where}")
+        dims[axis] = node.fixed(node.out_shape()[axis])
+    else:
+        said, _ = node.solver.split(dim, chosen.size)  # what lies behind the condition is not chosen
+        node.solver.unify(node.dims(1)[0], said)
+        dims[axis] = _taken(node, node.solver.resolve(dim), np.flatnonzero(chosen))
+    node.set(0, [node.solver.resolve(d) for d in dims])
 
 
 def _pad(node: NodeContext) -> None:
@@ -496,6 +530,22 @@ def _columns(node: NodeContext) -> None:
     node.set(0, [batch, node.solver.resolve(channels), *(node.fixed(s) for s in shape[2:])])
 
 
+def _transformed(node: NodeContext) -> None:
+    """One axis is transformed, with the real and imaginary parts in the last; the others pass through."""
+    dims, shape = list(node.dims(0)), node.out_shape()
+    if node.version < 20:
+        axis = int(node.attribute("axis", 1))
+    else:
+        given = node.ints(2) if node.has(2) else [-2]
+        if given is None:
+            raise Barrier(f"the axis of {node.where} is computed at run time")
+        axis = given[0]
+    for k in (node.axis(axis, len(dims)), len(dims) - 1):
+        node.freeze(dims[k], f"transformed by {node.where}")
+        dims[k] = node.fixed(shape[k])
+    node.set(0, dims)
+
+
 def _eye_like(node: NodeContext) -> None:
     """Rows and columns are compared."""
     for dim in node.dims(0):
@@ -517,7 +567,7 @@ RULES = {
     "Slice": rule(_slice, "keep"),
     "Gather": rule(_gather, "keep"),
     "GatherND": rule(_gather_nd, "keep"),
-    "ScatterND": rule(_scatter_nd, "any"),
+    "ScatterND": rule(_scatter_nd, "any", aside=(1,)),
     "GatherElements": rule(_by_element, "keep"),
     "ScatterElements": rule(_by_element, "any"),
     "Scatter": rule(_by_element, "any"),
@@ -543,6 +593,8 @@ RULES = {
     "TensorScatter": rule(_scatter_steps, "any", aside=(2,)),
     "CenterCropPad": rule(_center, "keep"),
     "Col2Im": rule(_columns, "keep"),
+    "Det": rule("*b !m !n -> *b", "keep"),
+    "DFT": rule(_transformed, "keep"),
     "EyeLike": rule(_eye_like, "lift"),
     "Multinomial": rule(_multinomial, "lift"),
 }

@@ -96,7 +96,7 @@ def test_the_first_reason_stays(solver: Solver) -> None:
 
 
 def test_sizes_must_agree(solver: Solver) -> None:
-    with pytest.raises(ValueError, match="differ in size"):
+    with pytest.raises(ValueError, match="slots meet"):
         solver.unify(solver.fresh(4), solver.fresh(5))
 
 

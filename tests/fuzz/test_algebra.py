@@ -221,5 +221,5 @@ def test_parts_of_an_evaluation_agree(w: World, seed: int) -> None:
 
 def test_sizes_must_agree() -> None:
     solver = Solver()
-    with pytest.raises(ValueError, match="differ in size"):
+    with pytest.raises(ValueError, match="slots meet"):
         solver.unify(solver.fresh(4), solver.fresh(6))

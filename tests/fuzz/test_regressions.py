@@ -202,7 +202,7 @@ FOUND = (
         {"A": (6, 8), "U": (2, 8), "B": (8, 3)},
         {"rows": np.array([[3], [1]], np.int64)},
         cut=("A[1]",),
-        kept={"U[0]": "says where to write"},
+        kept={"U[0]": "an axis of graph input"},
     ),
     Found(
         # Slots that a Pad fills with another value than zero are not zero.

@@ -15,7 +15,8 @@ from graphprune.plan import keeps_of, make_plan
 from graphprune.testing import Outcome, analysed, prune_at_random
 from tests.hard_cases.oracle import assert_exact, run
 from tests.hard_cases.test_handmade import HANDMADE
-from tests.rules.building import build
+from tests.rules.building import Case, build
+from tests.rules.cases import CASES
 
 EXPERTS = (
     "mixture_of_experts",
@@ -49,6 +50,17 @@ def test_experts_alone(name: str, seed: int) -> None:
 def test_as_many_experts_stay_as_are_chosen(name: str) -> None:
     outcome = prune_at_random(HANDMADE[name](), 0.99, structures=("experts",))
     assert kept(outcome) == {"experts": 1 if name in SOFT else 2}
+    assert_exact(outcome)
+
+
+_FUSED = [c for c in CASES if c.op.endswith("MoE") and "R[1]" in c.cut.split()]
+
+
+@pytest.mark.parametrize("case", _FUSED, ids=lambda c: c.name)
+@pytest.mark.parametrize(("ratio", "left"), [(0.25, 3), (0.99, 2)])
+def test_experts_of_one_operator(case: Case, ratio: float, left: int) -> None:
+    outcome = prune_at_random(case.model(), ratio, structures=("experts",))
+    assert kept(outcome) == {"experts": left}  # two are chosen
     assert_exact(outcome)
 
 

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 import graphprune
-from graphprune.errors import ModelError, UsageError
+from graphprune.errors import UsageError
 from graphprune.inputs import Inputs, Wanted, prepare_inputs
 from graphprune.passes import ScoringProblem, find_pass
 from graphprune.testing import analysed
@@ -202,11 +202,23 @@ FUSED = """net (float[batch, 6] x) => (float[N, V] y)
       y = MatMul(z, B) }"""
 
 
-def test_a_mixture_that_is_one_operator_keeps_its_experts_with_a_reason() -> None:
+@pytest.mark.parametrize("recipe", ["reap", "man", "stun"])
+def test_a_mixture_that_is_one_operator_loses_experts_too(recipe: str) -> None:
+    """Of those that are left two must be chosen, and an expert that is never chosen goes first."""
     model = build(FUSED)
-    with pytest.raises(ModelError, match="nothing to prune") as caught:
-        graphprune.prune(model, 0.5, recipe="reap", calib=[feeds(model)])
-    assert "experts are chosen by value by MoE" in str(caught.value)
+    for tensor in model.graph.initializer:
+        if tensor.name == "R":  # the second expert is the worst for every row, the third the best
+            router = onnx.numpy_helper.to_array(tensor).copy()
+            router[:, 1], router[:, 2] = -50, 50
+            tensor.CopyFrom(onnx.numpy_helper.from_array(router, tensor.name))
+    rows = [{"x": np.abs(feeds(model, seed=k, batch=6)["x"])} for k in range(2)]
+    result = graphprune.prune(model, 0.25, recipe=recipe, calib=rows, benchmark=False)
+    (group,) = result.plan.groups.values()
+    assert group.kind == "experts"
+    assert len(group.kept) == 3
+    if recipe != "stun":
+        assert list(group.kept) == [0, 2, 3]
+    assert result.report["equivalence"]["status"] == "equal"
 
 
 def test_neurons_inside_one_operator_are_read_off_too() -> None:

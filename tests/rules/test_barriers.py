@@ -20,12 +20,15 @@ def test_what_goes_into_the_unknown_is_frozen() -> None:
     ("body", "reason"),
     [
         ("s = SequenceConstruct(h2) z = ConcatFromSequence <axis = 1> (s)", "works on sequences"),
-        ("t = Transpose(h2) q = MatMul(t, h2) d = Det(q) z = Mul(h2, d)", "depends on all others"),
+        (
+            "q = Unsqueeze(h2, two) d = STFT(q, four, , four) s = ReduceSum <keepdims = 0> (d) z = Mul(h2, s)",
+            "depends on all others",
+        ),
     ],
 )
 def test_a_barrier_freezes_what_it_sees(body: str, reason: str) -> None:
     before = "g = Gemm(x, G) r = Relu(g) w = MatMul(r, V) h2 = Add(h, w)"
-    text = flat(f"{before} {body}", "float[4, 6] G, float[6, 8] V")
+    text = flat(f"{before} {body}", "float[4, 6] G, float[6, 8] V, int64[1] two = {2}, int64 four = {4}")
     outcome = prune_at_random(build(text.replace("[n, ", "[1, ")))
     assert reason in outcome.analysis.by_key["A[1]"].frozen
     assert reason in "; ".join(outcome.analysis.barriers.values())

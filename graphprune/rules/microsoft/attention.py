@@ -37,7 +37,8 @@ def _projected(node: NodeContext) -> None:
     node.contract(node.dims(0)[2], 0, 1)
     node.contract(inner, 1)
     if node.has(past):
-        _, _, cached, held, wide = node.dims(past)
+        two, _, cached, held, wide = node.dims(past)
+        node.freeze(two, f"keys and values of {node.where}")
         node.freeze(held, f"positions of {node.where}")
         for dim, twin in ((cached, heads), (wide, inner), (wide, values)):
             node.solver.unify(dim, node.solver.resolve(twin))
@@ -229,6 +230,32 @@ def _grouped_query(node: NodeContext) -> None:
     _handed_on(node, batch, groups, inner, inner, heads)
 
 
+def _three_positions(node: NodeContext) -> None:
+    """Like RotaryEmbedding, but each section of the pairs of a head has a position of its own."""
+    dims = node.dims(0)
+    if len(dims) == 4:
+        heads, width = dims[1], dims[3]
+    else:
+        heads, width = split_heads(node, dims[2], int(node.attribute("num_heads", 0)))
+    steps = dims[2 if len(dims) == 4 else 1]
+    for dim in (dims[0], steps, *node.dims(1), *(node.dims(k)[0] for k in (2, 3))):
+        node.freeze(dim, f"positions looked up by {node.where}")
+    turned = rotate(node, width, (2, 3), interleaved=bool(node.attribute("interleaved", 0)))
+    pairs = node.dims(2)[-1]
+    if node.attribute("mrope_layout", 0):
+        node.freeze(pairs, f"turned by three positions in turn by {node.where}")
+    else:  # one section behind the other
+        sections = [int(n) for n in node.attribute("mrope_section")]
+        node.sizes_attribute("mrope_section", node.pieces(pairs, sections))
+    if node.attribute("rotary_embedding_dim", 0):
+        node.sizes_attribute("rotary_embedding_dim", [turned], scalar=True)
+    heads, width = node.solver.resolve(heads), node.solver.resolve(width)
+    name_heads(node, [heads], [width])
+    if node.attribute("num_heads", 0):
+        node.sizes_attribute("num_heads", [heads], scalar=True)
+    node.set(0, node.dims(0))
+
+
 def _packed_zero(node: Written) -> Zero:
     """With all operands in the first, its zeros count."""
     if len(node.inputs) > 1 and node.inputs[1]:
@@ -241,5 +268,7 @@ RULES = {
     "QAttention": rule(_projected, "all", unmasked=(3, 4, 6, 7), added=(2,)),
     "MultiHeadAttention": rule(_multi_head, _packed_zero, added=(3,)),
     "GroupQueryAttention": rule(_grouped_query, _packed_zero),
+    "MRotaryEmbedding": rule(_three_positions, "first"),
+    "LinearAttentionGate": rule("b t z, z, z, b t z -> b t z, b t z", "lift", kinds={"z": "heads"}),
     **{op: DEFAULT[op] for op in ("LinearAttention", "RotaryEmbedding")},
 }

@@ -44,7 +44,7 @@ def _product(node: NodeContext) -> None:
         raise Barrier("it reorders its columns by a table")
     if node.attribute("weight_prepacked", 0):
         raise Barrier("its weights are packed in a layout that only one device knows")
-    blocks, _ = in_blocks(node, width, int(node.attribute("block_size")))
+    blocks = in_blocks(node, width, int(node.attribute("block_size")))
     rows = node.dims(1)[0]
     _columns(node, 2, [rows, blocks])
     _columns(node, 1, [rows, node.solver.resolve(blocks), node.dims(1)[2]])
@@ -66,7 +66,7 @@ def _bnb4(node: NodeContext) -> None:
     size, count = int(node.attribute("block_size")), int(node.attribute("N"))
     if not node.attribute("transB", 1) or width.size % size:
         raise Barrier("its blocks run across its rows")
-    blocks, _ = in_blocks(node, width, size)
+    blocks = in_blocks(node, width, size)
     rows, _, inside = node.reshaped(node.dims(1), [count, blocks.size, size // 2])
     node.freeze(inside, f"numbers of one block in {node.where}")
     _columns(node, 2, [rows, blocks])
@@ -97,14 +97,16 @@ def _gather(node: NodeContext) -> None:
     for k, dim in enumerate(data):
         if k == row:
             out += index
-            node.solver.unify(scales[k], dim)
+            if row != along:
+                node.solver.unify(scales[k], dim)
+            node.freeze(scales[k], f"rows looked up at run time of {node.where}")
             continue
         whole = (
             dim if widths[k] == dim.size else multiply([dim, Const(widths[k] // dim.size, "share a byte")])
         )
         if k == along:
             size = int(node.attribute("block_size", 128))
-            blocks, _ = in_blocks(node, whole, size)
+            blocks = in_blocks(node, whole, size)
             node.solver.unify(blocks, scales[k])
         else:
             node.solver.unify(dim, scales[k])

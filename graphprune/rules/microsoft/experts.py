@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from graphprune.dims import Dim
 from graphprune.rules.context import Barrier, NodeContext
+from graphprune.rules.effects import Alternatives, Mixed
 from graphprune.rules.elementwise import in_blocks
 from graphprune.rules.microsoft.blocks import packed
 from graphprune.rules.rule import rule
@@ -11,11 +12,23 @@ from graphprune.rules.rule import rule
 _GATED = ("swiglu", "geglu")
 
 
+def _compete(node: NodeContext) -> Dim:
+    """The experts, of which the second input has the scores: the best of those that are left are chosen."""
+    rows, experts = node.dims(1)
+    why = f"experts are chosen by value by {node.where}"
+    if node.attribute("use_sparse_mixer", 0):  # it divides by the scores
+        node.freeze(experts, why)
+    else:
+        node.say(Alternatives(node.name, 1, 1, 2, experts, why, least=int(node.attribute("k", 1))))
+        node.kind(experts, "experts")
+        if rows.atoms:
+            node.say(Mixed(experts))
+    return experts
+
+
 def _experts(node: NodeContext) -> None:
     """`*b h, t e, e i h, e i, e h i, e h, e i h, e i -> *b h`; with a fused gate the rows are pairs."""
-    hidden = node.dims(0)[-1]
-    _, experts = node.dims(1)
-    node.freeze(experts, f"experts are chosen by value by {node.where}")
+    hidden, experts = node.dims(0)[-1], _compete(node)
     inner = node.dims(4)[2]
     for index in (2, 6):
         if node.has(index):
@@ -53,52 +66,45 @@ def _inner(node: NodeContext, index: int, rows: Dim) -> Dim:
 
 
 def _quantised(node: NodeContext) -> None:
-    """Like MoE with packed integers: the inner width can go, as far as whole bytes and blocks allow."""
+    """Like MoE with packed integers: both widths can go, as far as whole bytes and blocks allow."""
     if str(node.attribute("quant_type", "int")) != "int" or int(node.attribute("weights_prepacked", 0)) > 0:
         raise Barrier("its weights are packed in a layout that only one device knows")
-    for index in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13):
+    experts = _compete(node)
+    for index in range(2, 14):
         if node.has(index):
-            node.freeze(node.dims(index)[0], f"experts are chosen by value by {node.where}")
-    hidden = node.dims(0)[-1]
-    node.freeze(hidden, f"packed in bytes by {node.where}")
-    node.freeze(node.dims(1)[1], f"experts are chosen by value by {node.where}")
+            node.solver.unify(node.dims(index)[0], experts)
+    if node.has(14):
+        node.solver.unify(node.dims(14)[1], experts)
     inner = _inner(node, 2, node.dims(2)[1])
     for index in (3, 4, 8, 9, 10):
         if node.has(index):
             node.solver.unify(_inner(node, index, node.dims(index)[1]), inner)
-    for index in (2, 3, 8, 9):
-        for dim in node.dims(index)[2:] if node.has(index) else ():
-            node.freeze(dim, f"packed in bytes by {node.where}")
     for index in (5, 6, 7):
         if node.has(index):
-            node.solver.unify(node.dims(index)[1], hidden)
-    packed(node, inner, node.dims(5)[2], "numbers")
-    if node.rank(6) == 3:
-        size = int(node.attribute("block_size"))
-        blocks, _ = in_blocks(node, node.solver.resolve(inner), size)
-        node.solver.unify(blocks, node.dims(6)[2])
-    _zero_points(node, inner)
+            node.solver.unify(node.dims(index)[1], node.dims(0)[-1])
+    for weight, columns in ((2, node.dims(0)[-1]), (5, inner), (8, node.dims(0)[-1])):
+        if node.has(weight):
+            _columns(node, weight, columns)
+    node.contract(node.dims(0)[-1], 0)
     node.contract(node.solver.resolve(inner), 3)  # the scales are what the oracle zeroes
     node.set(0, node.dims(0))
 
 
-def _zero_points(node: NodeContext, inner: Dim) -> None:
-    """Rows of the first and third products, columns of the second, several to a byte."""
-    for index, weight in ((11, 2), (13, 8)):
-        if node.has(index):
-            rows, zeros = node.dims(weight)[1], node.dims(index)
-            packed(node, rows, zeros[1], "zero points")
-            for dim in zeros[2:]:
-                node.freeze(dim, f"packed in bytes by {node.where}")
-    if node.has(12):
-        zeros = node.dims(12)
-        for dim in zeros[1:2]:
-            node.freeze(dim, f"packed in bytes by {node.where}")
-        if len(zeros) == 3:
-            packed(node, node.dims(6)[2], zeros[2], "zero points")
+def _columns(node: NodeContext, weight: int, columns: Dim) -> None:
+    """Several columns share a byte, and in blocks a scale; zero points do as both do, or as rows do."""
+    packed(node, columns, node.dims(weight)[2], "numbers")
+    blocks: Dim | None = None
+    if node.rank(weight + 1) == 3:
+        blocks = in_blocks(node, node.solver.resolve(columns), int(node.attribute("block_size")))
+        node.solver.unify(blocks, node.dims(weight + 1)[2])
+    zeros = {2: 11, 5: 12, 8: 13}[weight]
+    if node.has(zeros):
+        packed(node, node.dims(weight)[1], node.dims(zeros)[1], "zero points")
+        if blocks is not None:
+            packed(node, node.dims(weight + 1)[2], node.dims(zeros)[2], "zero points")
 
 
 RULES = {
     "MoE": rule(_experts, "all", added=(5,)),
-    "QMoE": rule(_quantised, "lift", unmasked=(2, 5, 8, 11, 12, 13)),
+    "QMoE": rule(_quantised, "all", unmasked=(2, 5, 8, 11, 12, 13), added=(7,)),
 }

@@ -1,4 +1,4 @@
-"""Slots picked, sorted or written by index: TopK, GatherElements, GatherND, ScatterND, Trilu, embeddings."""
+"""Slots picked, sorted or written by index: TopK, GatherElements, GatherND, ScatterND, Compress, Trilu, tables."""
 
 from __future__ import annotations
 
@@ -54,6 +54,17 @@ def scatter_nd(b: Builder, r: Choices) -> None:
     b.keep(b.op("ScatterND", [y, b.store(index, "table"), update], y.shape))
 
 
+def compress(b: Builder, r: Choices) -> None:
+    """Slots of one axis by a stored condition, which may say nothing of the last ones."""
+    x = b.some(r, lambda t: bool(t.static_axes(2)))
+    axis = r.pick(x.static_axes(2))
+    size = r.number(1, x.static(axis))
+    chosen = np.array([r.chance(0.6) for _ in range(size)])
+    chosen[r.number(0, size - 1)] = True
+    shape = [int(chosen.sum()) if k == axis else s for k, s in enumerate(x.shape)]
+    b.keep(b.op("Compress", [x, b.store(chosen, "chosen")], shape, axis=axis))
+
+
 def triangle(b: Builder, r: Choices) -> None:
     """The lower triangle of the last two axes."""
     if b.opset < 14:
@@ -99,6 +110,7 @@ MOVES = {
     "by_element": by_element,
     "gather_nd": gather_nd,
     "scatter_nd": scatter_nd,
+    "compress": compress,
     "triangle": triangle,
     "position_table": position_table,
     "arg_max": arg_max,

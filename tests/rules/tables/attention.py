@@ -84,6 +84,23 @@ CASES = (
     ),
     Case("Attention", _FOUR, "Q[1]", what="4-D, causal", opset=23),
     Case(
+        "Attention",
+        _attention(
+            24,
+            12,
+            18,
+            36,
+            "q_num_heads = 6, kv_num_heads = 3",
+            ", float[1, 3, 2, 4] e, float[1, 3, 2, 6] f",
+            extra=", , e, f",
+        )
+        .replace("float[n,", "float[1,")
+        .replace("z = ", "z, l, m = "),
+        "Q[1]",
+        what="an earlier state that is handed on to nobody",
+        opset=23,
+    ),
+    Case(
         "RotaryEmbedding",
         _ROTARY,
         "W[1] A[1]",

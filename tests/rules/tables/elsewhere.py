@@ -41,6 +41,27 @@ CASES = (
         "A[0] W[0]",
     ),
     _ms(
+        "NhwcConv",
+        _nhwc(
+            "zl = com.microsoft.NhwcConv <pads = [1, 1, 1, 1], group = 8> (hl, W, w)",
+            "float[16, 1, 3, 3] W, float[16] w",
+            z=16,
+        ),
+        "A[0]",
+        what="depthwise, two outputs for each channel",
+    ),
+    _ms(
+        "NhwcConv",
+        _nhwc(
+            "d = DequantizeLinear(W, s) t = Transpose <perm = [1, 0, 2, 3]> (d) "
+            "zl = com.microsoft.NhwcConv <pads = [1, 1, 1, 1], group = 2> (hl, t, w)",
+            "int8[4, 6, 3, 3] W, float s = {0.02}, float[6] w",
+            z=6,
+        ),
+        "A[0].2 W[1]",
+        what="quantised and turned round, in groups",
+    ),
+    _ms(
         "NhwcFusedConv",
         _nhwc(
             'zl = com.microsoft.NhwcFusedConv <pads = [1, 1, 1, 1], group = 2, activation = "Relu"> (hl, W, w, hl)',

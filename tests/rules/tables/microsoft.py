@@ -208,8 +208,7 @@ CASES = (
             "int64[3, 1] i = {0, 2, 1}",
             z=3,
         ),
-        "i[0]",
-        frozen={"A[1]": "by value"},
+        "A[1] A[1].2",
     ),
     _ms(
         "GridSample",
@@ -255,6 +254,51 @@ CASES = (
             "float[2, 4] r = {0.0, 0.0, 1.0, 1.0, 0.1, 0.1, 0.8, 0.8}, int32[2] i = {0, 0}, int32[2] s = {3, 3}",
         ),
         "A[0]",
+    ),
+    _ms(
+        "HyperConnectionPreMix",
+        tokens(
+            "r = Reshape(h, s) g = MatMul(x, G) z = com.microsoft.HyperConnectionPreMix(r, g)",
+            "float[4, 4] G, int64[4] s = {0, 0, 4, 8}",
+            h=32,
+            z=8,
+        ),
+        "A[1].2",
+        frozen={"A[1]": "mixed by"},
+    ),
+    _ms(
+        "HyperConnectionPreMix",
+        tokens(
+            "g = MatMul(x, G) z = com.microsoft.HyperConnectionPreMix <num_branches = 4, reduction_scale = 0.5> (h, g)",
+            "float[4, 32] G",
+            h=32,
+            z=8,
+        ),
+        "A[1].2",
+        frozen={"A[1]": "mixed by"},
+        what="side by side, a gate for each slot",
+    ),
+    _ms(
+        "HyperConnectionPostMix",
+        tokens(
+            "r = Reshape(h, s) g0 = MatMul(x, G) g = Reshape(g0, s) b = MatMul(x, C) m0 = MatMul(x, M) m = Reshape(m0, f) "
+            "o = com.microsoft.HyperConnectionPostMix(r, b, g, m) z = Reshape(o, w)",
+            "float[4, 8] C, float[4, 16] M, float[4, 32] G, int64[4] s = {0, 0, 4, 8}, int64[4] f = {0, 0, 4, 4}, int64[3] w = {0, 0, 32}",
+            h=32,
+        ),
+        "A[1].2",
+        frozen={"A[1]": "mixed by"},
+    ),
+    _ms(
+        "HyperConnectionPostMix",
+        tokens(
+            "b = MatMul(x, C) g = MatMul(x, G) o = com.microsoft.HyperConnectionPostMix <num_branches = 4> (h, b, g) z = Relu(o)",
+            "float[4, 8] C, float[4, 4] G",
+            h=32,
+        ),
+        "A[1].2",
+        frozen={"A[1]": "mixed by"},
+        what="side by side, not mixed",
     ),
     _ms("GatedAdd", tokens("k = MatMul(x, K) z = com.microsoft.GatedAdd(h, h, k)", "float[4, 1] K"), "A[1]"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.rules.building import Case
+from tests.rules.building import Case, tokens
 
 
 def _ms(op: str, text: str, cut: str, **more: object) -> Case:
@@ -73,6 +73,17 @@ def _rotary(
     {{ h = MatMul(x, A) {body} o = com.microsoft.RotaryEmbedding <{attributes}> (i, p, c, s) {back} y = MatMul(z, B) }}"""
 
 
+def _three(body: str, width: int, attributes: str = "") -> str:
+    """Three heads, the first 12 slots of each turned by three positions."""
+    op = f"com.microsoft.MRotaryEmbedding <num_heads = 3, mrope_section = [2, 1, 3]{attributes}>"
+    return tokens(
+        "e = Shape <end = 2> (x) three = Constant <value_ints = [3]> () l = Concat <axis = 0> (three, e) "
+        "p = ConstantOfShape <value = int64[1] {2}> (l) " + body.format(op),
+        f"float[9, 6] c, float[9, 6] s, int64[4] r = {{0, 0, 3, {width}}}, int64[3] m = {{0, 0, {3 * width}}}",
+        h=3 * width,
+    )
+
+
 CASES = (
     _ms("Attention", _projected("num_heads = 3"), "W[1] A[1]"),
     _ms(
@@ -93,6 +104,26 @@ CASES = (
         _projected("num_heads = 3", ", float[1, 3, 6, 6] r", ", , , r"),
         "W[1] A[1]",
         what="a bias for each head",
+    ),
+    _ms(
+        "Attention",
+        _projected("num_heads = 3", ", float[2, 1, 3, 2, 4] p", ", , p")
+        .replace("float[n,", "float[1,")
+        .replace(" z = ", " z, k = "),
+        "W[1] A[1]",
+        what="stored keys and values of earlier steps",
+        frozen={"p[0]": "keys and values", "p[3]": "positions"},
+    ),
+    _ms(
+        "QAttention",
+        _QATTENTION.format(scale="float u = {0.02}, uint8 p = {128}, float[2, 1, 3, 2, 4] e")
+        .replace("float[n,", "float[1,")
+        .replace("num_heads = 3", "num_heads = 3, unidirectional = 1")
+        .replace("o, p)", "o, p, e)")
+        .replace(" z = ", " z, k = "),
+        "W[1] A[1]",
+        what="stored keys and values of earlier steps",
+        frozen={"e[0]": "keys and values"},
     ),
     _ms("QAttention", _QATTENTION.format(scale="float u = {0.02}, uint8 p = {128}"), "W[1] A[1]"),
     _ms(
@@ -168,6 +199,32 @@ CASES = (
         ),
         "A[1]",
         what="4-D",
+    ),
+    _ms(
+        "MRotaryEmbedding",
+        _three("o = {} (h, p, c, s) z = Relu(o)", 12),
+        "A[1]",
+        frozen={"A[1].2": "turn together"},
+    ),
+    _ms(
+        "MRotaryEmbedding",
+        _three(
+            "f = Reshape(h, r) i = Transpose <perm = [0, 2, 1, 3]> (f) o = {} (i, p, c, s) "
+            "u = Transpose <perm = [0, 2, 1, 3]> (o) z = Reshape(u, m)",
+            14,
+            ", rotary_embedding_dim = 12, mrope_layout = 1",
+        ),
+        "A[1]",
+        frozen={"A[1].3": "three positions in turn"},
+        what="4-D, a part of each head",
+    ),
+    _ms(
+        "LinearAttentionGate",
+        tokens(
+            "g = MatMul(x, G) d, b = com.microsoft.LinearAttentionGate(h, t0, s0, g) z = Mul(d, b)",
+            "float[4, 12] G, float[12] t0, float[12] s0",
+        ),
+        "A[1]",
     ),
     _ms(
         "LinearAttention",

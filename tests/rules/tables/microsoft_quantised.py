@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tests.rules.building import Case, image, tokens
 
 
@@ -237,6 +239,18 @@ CASES = (
     ),
     _ms("MatMulNBits", _nbits(4, ", Z", ", float[6, 2] Z"), "A[1] W[0]", what="plain zero points"),
     _ms(
+        "MatMulNBits",
+        tokens(
+            "z = com.microsoft.MatMulNBits <N = 6, K = 56, block_size = 16, bits = 4> (h, W, S, Z)",
+            "uint8[6, 4, 8] W, float[6, 4] S, float[6, 4] Z",
+            h=56,
+            z=6,
+        ),
+        "A[1] W[0]",
+        what="the last block is cut short",
+        frozen={"A[1].2": "only whole blocks can go", "A[1].3": "the last of them cut short"},
+    ),
+    _ms(
         "MatMulBnb4",
         tokens(
             "z = com.microsoft.MatMulBnb4 <N = 6, K = 32, block_size = 16, quant_type = 1> (h, W, S)",
@@ -248,7 +262,56 @@ CASES = (
     ),
     _ms("GatherBlockQuantized", _GATHER.format(table="uint8[9, 16] E", bits=4), "E[1] W[1]", what="4 bits"),
     _ms("GatherBlockQuantized", _GATHER.format(table="uint8[9, 32] E", bits=8), "E[1] W[1]", what="8 bits"),
-    _ms("MoE", _moe('activation_type = "gelu"', _EXPERTS, "F, f, G, g"), "A[1] F[1]"),
+    _ms(
+        "GatherBlockQuantized",
+        """net (int64[n, t] ids) => (float[N, T, V] y)
+        <uint8[9, 28] E, float[9, 4] S, uint8[9, 2] Z, float[56, 6] W, float[6, 3] B>
+        { h = com.microsoft.GatherBlockQuantized <block_size = 16, quantize_axis = 1, bits = 4> (E, ids, S, Z)
+          g = MatMul(h, W) z = Relu(g) y = MatMul(z, B) }""",
+        "W[1]",
+        frozen={"E[1].3": "the last of them cut short"},
+        what="the last block is cut short, zero points share a byte",
+    ),
+    _ms(
+        "GatherBlockQuantized",
+        """net (int64[n, t] ids) => (float[N, T, V] y)
+        <uint8[9, 28] E, float[9, 4] S, float[56, 6] W, float[6, 3] B>
+        { h = com.microsoft.GatherBlockQuantized <block_size = 16, quantize_axis = 1, bits = 4> (E, ids, S)
+          g = MatMul(h, W) z = Relu(g) y = MatMul(z, B) }""",
+        "E[1] W[1]",
+        frozen={"E[1].2": "only whole blocks can go"},
+        what="the last block is cut short",
+    ),
+    _ms(
+        "GatherBlockQuantized",
+        """net (int64[n, t] ids) => (float[N, T, V] y) <int4[32, 12] E, float[2, 12] S, float[12, 6] W, float[6, 3] B>
+        { h = com.microsoft.GatherBlockQuantized <block_size = 16, quantize_axis = 0> (E, ids, S)
+          g = MatMul(h, W) z = Relu(g) y = MatMul(z, B) }""",
+        "E[1] W[1]",
+        frozen={"E[0]": "looked up", "S[0]": "looked up"},
+        what="blocks of rows",
+        given={"E": np.arange(384) * 5 % 15 - 7},
+    ),
+    _ms("MoE", _moe('activation_type = "gelu"', _EXPERTS, "F, f, G, g"), "A[1] R[1] F[1]"),
+    _ms(
+        "MoE",
+        _moe('activation_type = "relu", use_sparse_mixer = 1', _EXPERTS, "F, f, G, g"),
+        "A[1] F[1]",
+        what="scores that are divided",
+        frozen={"R[1]": "chosen by value"},
+    ),
+    _ms(
+        "MoE",
+        _moe(
+            'activation_type = "swiglu"',
+            "float[4, 20, 12] F, float[4, 20] f, float[4, 12, 10] G, float[4, 12] g",
+            "F, f, G, g",
+        ),
+        "",
+        what="a gate that is not said to be one",
+        frozen={"A[1]": "do not fit: 20 slots meet 10", "F[1]": "do not fit"},
+        runs=False,
+    ),
     _ms(
         "MoE",
         _moe(
@@ -256,7 +319,7 @@ CASES = (
             "float[4, 20, 12] F, float[4, 20] f, float[4, 12, 10] G, float[4, 12] g",
             "F, f, G, g",
         ),
-        "A[1] F[1]",
+        "A[1] R[1] F[1]",
         what="a gate beside each value",
     ),
     _ms(
@@ -268,7 +331,22 @@ CASES = (
             op="QMoE",
             h=32,
         ),
-        "F[1]",
+        "A[1] R[1] F[1]",
+        frozen={"A[1].2": "share a byte", "F[1].2": "share a byte"},
+    ),
+    _ms(
+        "QMoE",
+        _moe(
+            'activation_type = "silu", expert_weight_bits = 4',
+            f"{_PACKED_EXPERTS}, float[4, 32] b, float[4, 32] c, uint8[4, 16] Z, uint8[4, 16] Y, float[4, 4] S",
+            "F, f, b, G, g, c, , , , Z, Y, , g4",
+            op="QMoE",
+            h=32,
+        )
+        .replace("z = com", "g2 = MatMul(x, S) g3 = Softmax(g2) g4 = Reshape(g3, rs) w = com")
+        .replace("y = MatMul(z, B)", "z = Add(w, h) y = MatMul(z, B)"),
+        "A[1] R[1] F[1]",
+        what="biases, zero points, other shares and a residual sum",
     ),
     _ms(
         "QMoE",
@@ -279,8 +357,21 @@ CASES = (
             op="QMoE",
             h=32,
         ),
-        "F[1]",
+        "R[1] A[1] F[1]",
         what="blocks and gates",
-        frozen={"F[1].2": "only whole blocks can go"},
+        frozen={"A[1].2": "only whole blocks can go", "F[1].2": "only whole blocks can go"},
+    ),
+    _ms(
+        "QMoE",
+        _moe(
+            'activation_type = "silu", expert_weight_bits = 4, block_size = 16',
+            "uint8[4, 40, 16] F, float[4, 40, 2] f, uint8[4, 32, 20] G, float[4, 32, 3] g",
+            "F, f, , G, g",
+            op="QMoE",
+            h=32,
+        ),
+        "R[1] A[1] F[1]",
+        what="the last block is cut short",
+        frozen={"F[1].2": "only whole blocks can go", "F[1].4": "the last of them cut short"},
     ),
 )

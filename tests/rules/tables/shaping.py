@@ -28,6 +28,11 @@ def _sized(op: str, attributes: str, inputs: str, weights: str, what: str, opset
     return Case(op, image(f"z = {op} <{attributes}> (h{inputs})", weights), "A[0]", what=what, opset=opset)
 
 
+_WRITTEN = """net (float[n, 4] x) => (float[n, 3] y)
+    <float[4, 12] A, float[12] a, float[4, 6] U, int64[6, 1] i, float[12, 3] B>
+    {{ h = Gemm(x, A, a) t = Transpose(h) u0 = MatMul(x, U) u = Transpose(u0) s = ScatterND {} (t, i, u)
+       z0 = Transpose(s) z = Relu(z0) y = MatMul(z, B) }}"""
+
 CASES = (
     Case("Transpose", flat("t = Transpose(h) u = Relu(t) z = Transpose <perm = [1, 0]> (u)"), "A[1]"),
     Case(
@@ -386,10 +391,154 @@ CASES = (
     ),
     Case(
         "Compress",
-        flat("g = MatMul(h, W) z = Compress <axis = 1> (g, c)", "float[8, 3] W, bool[3] c = {1, 0, 1}", z=2),
-        "A[1]",
-        frozen={"W[1]": "chosen by value"},
+        flat(
+            "g = Compress <axis = 1> (h, c) z = Relu(g)",
+            "bool[12] c",
+            h=12,
+            z=8,
+        ),
+        "A[1] A[1].2",
         what="channels",
+        given={"c": [1, 0, 1, 1, 1, 0, 1, 0, 1, 1, 0, 1]},
+    ),
+    Case(
+        "Compress",
+        flat("g = MatMul(h, W) z = Compress <axis = -1> (g, c)", "float[8, 8] W, bool[6] c", z=3),
+        "A[1] W[1] W[1].2 W[1].3",
+        what="channels, the last of them unsaid",
+        given={"c": [1, 0, 0, 0, 1, 1]},
+    ),
+    Case(
+        "Compress",
+        flat(
+            "m = ReduceMax(h, o) g = Compress(m, c) z = Unsqueeze(g, o)",
+            "bool[8] c, int64[1] o = {0}",
+            z=4,
+        ),
+        "A[1] A[1].2",
+        what="elements of the whole",
+        given={"c": [1, 0, 1, 0, 1, 1, 0, 0]},
+    ),
+    Case(
+        "Compress",
+        flat(
+            "d = Greater(h, t) e = Gather(d, o) g = Compress <axis = 1> (h, e) z = Relu(g)",
+            "float t = {-100.0}, int64 o = {0}",
+        ),
+        frozen={"A[1]": "chosen by value"},
+        what="channels, chosen by what they hold",
+    ),
+    Case(
+        "GatherND",
+        flat(
+            "t = Transpose(h) g = GatherND(t, i) u = Transpose(g) z = Relu(u)",
+            "int64[6, 1] i = {0, -1, 1, 4, 9, 5}",
+            h=12,
+            z=6,
+        ),
+        "A[1] A[1].2",
+        what="channels",
+    ),
+    Case(
+        "GatherND",
+        flat(
+            "t = Transpose(h) g = GatherND <batch_dims = 1> (t, i) z = Unsqueeze(g, o)",
+            "int64[8, 1] i, int64[1] o = {0}",
+        ),
+        "A[1]",
+        what="the batch holds channels",
+        given={"i": [0] * 8},
+    ),
+    Case(
+        "GatherND",
+        flat(
+            "t = Transpose(h) g = GatherND(t, i) v = Unsqueeze(g, o) u = Concat <axis = 0> (t, v) "
+            "z = Transpose(u)",
+            "int64[1] i = {5}, int64[1] o = {0}",
+            z=9,
+        ),
+        "A[1] A[1].2",
+        what="one channel",
+    ),
+    Case(
+        "Gather",
+        flat(
+            "g = Gather <axis = 1> (h, i) s = Squeeze(g, o) z = Relu(s)",
+            "int64[1, 4] i = {7, 0, 2, 3}, int64[1] o = {1}",
+            z=4,
+        ),
+        "A[1] A[1].2",
+        what="channels by a table of one row",
+    ),
+    Case(
+        "ScatterND",
+        _WRITTEN.format(""),
+        "A[1] A[1].2",
+        what="stored places",
+        given={"i": [9, -12, 1, 4, 2, 7]},
+    ),
+    Case(
+        "ScatterND",
+        _WRITTEN.format('<reduction = "mul">'),
+        "A[1] A[1].2 A[1].3",
+        what="a run of stored places, multiplied",
+        given={"i": [3, 4, 5, 6, 7, 8]},
+    ),
+    Case(
+        "ScatterND",
+        _WRITTEN.format('<reduction = "add">'),
+        frozen={"A[1]": "written by value"},
+        what="stored places, one of them twice",
+        given={"i": [9, 0, 1, 4, 2, 9]},
+    ),
+    Case(
+        "ScatterND",
+        _WRITTEN.format("")
+        .replace("y = MatMul", "q = ReduceSumSquare(z, o) v = Mul(q, b) w = Add(v, z) y = MatMul")
+        .replace("(z, B)", "(w, B)")
+        .replace("float[12, 3] B", "float[12, 3] B, int64[1] o = {1}, float[12] b"),
+        "A[1]",
+        approximate={"A[1].2": "do not hold zero"},
+        what="stored places, summed where nothing is written",
+        given={"i": [9, 0, 1, 4, 2, 7]},
+    ),
+    Case(
+        "DFT",
+        tokens(
+            "r = Reshape(h, s) d = DFT <axis = 1> (r) f = ReduceSum <keepdims = 0> (d, o) z = Relu(f)",
+            "int64[4] s = {0, 6, 12, 1}, int64[1] o = {3}",
+            length="6",
+        ),
+        "A[1]",
+    ),
+    Case(
+        "DFT",
+        tokens(
+            "r = Reshape(h, s) d = DFT(r, , at) e = Mul(d, g) i = DFT <inverse = 1> (e, , at) "
+            "f = ReduceSum <keepdims = 0> (i, o) z = Relu(f)",
+            "int64[4] s = {0, 6, 12, 1}, int64[1] o = {3}, int64 at = {-3}, float[6, 12, 2] g",
+            length="6",
+        ),
+        "A[1]",
+        frozen={"g[0]": "made by DFT", "g[2]": "made by DFT"},
+        what="there and back, the axis as input",
+        opset=20,
+    ),
+    Case(
+        "DFT",
+        tokens(
+            "r = Unsqueeze(h, o) d = DFT(r) f = ReduceSum <keepdims = 0> (d, o) z = Relu(f)",
+            "int64[1] o = {3}",
+        ),
+        frozen={"A[1]": "transformed by DFT"},
+        what="channels",
+        opset=20,
+    ),
+    Case(
+        "Det",
+        tokens("r = Reshape(h, s) d = Det(r) z = Relu(d)", "int64[5] s = {0, 0, 8, 3, 3}", h=72, z=8),
+        "A[1]",
+        frozen={"A[1].2": "told apart", "A[1].3": "told apart"},
     ),
     Case(
         "Pad",
