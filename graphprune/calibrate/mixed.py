@@ -20,16 +20,19 @@ from graphprune.calibrate.pictures import spatial_axes
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 FARTHEST = 0.1  # of a side, that a picture is moved at most
-MIRRORED = 0.5  # of the pictures
+MOVED, MIRRORED = 0.5, 0.5  # of the pictures
 
 
-def mixed(batches: Sequence[Feeds], tables: Mapping[str, int], seed: int) -> Iterator[Feeds]:
+def mixed(
+    batches: Sequence[Feeds], tables: Mapping[str, int], seed: int, farthest: float = FARTHEST
+) -> Iterator[Feeds]:
     """Feeds that are each made of two of those given, without an end.
 
     Args:
         batches: valid feeds.
         tables: how many rows the tables have that inputs index, by input.
         seed: equal seeds give equal feeds.
+        farthest: share of a side that a picture is moved at most; 0 to neither move nor mirror any.
 
     Yields:
         Batches of the shapes of those that have something to be mixed with; none if the inputs are not
@@ -47,7 +50,8 @@ def mixed(batches: Sequence[Feeds], tables: Mapping[str, int], seed: int) -> Ite
                 size = len(next(iter(one.values())))
                 order, share = random.permutation(size), random.random(size)
                 yield {
-                    n: _mixed(a, group[other][n][order], share, n in tokens, random) for n, a in one.items()
+                    n: _mixed(a, group[other][n][order], share, n in tokens, random, farthest)
+                    for n, a in one.items()
                 }
 
 
@@ -68,12 +72,14 @@ def _all_alike(name: str, batches: Sequence[Feeds]) -> bool:
     )
 
 
-def _mixed(first: Array, second: Array, share: Array, tokens: bool, random: np.random.Generator) -> Array:
+def _mixed(
+    first: Array, second: Array, share: Array, tokens: bool, random: np.random.Generator, farthest: float
+) -> Array:
     """Numbers in between; tokens of another sample, wherever they stand there; anything else as it is."""
     share = share.reshape(-1, *[1] * (first.ndim - 1))
     if first.dtype.kind == "f":
-        if axes := spatial_axes(first.shape):
-            first, second = (_elsewhere(a, axes, random) for a in (first, second))
+        if farthest and (axes := spatial_axes(first.shape)):
+            first, second = (_elsewhere(a, axes, farthest, random) for a in (first, second))
         return np.asarray((share * first + (1 - share) * second).astype(first.dtype))
     if not tokens:
         return first
@@ -81,14 +87,15 @@ def _mixed(first: Array, second: Array, share: Array, tokens: bool, random: np.r
     return np.asarray(np.where(random.random(first.shape) < share, first, taken))
 
 
-def _elsewhere(pictures: Array, axes: tuple[int, ...], random: np.random.Generator) -> Array:
-    """Each picture moved along its sides, its edge repeated, and half of them mirrored."""
+def _elsewhere(pictures: Array, axes: tuple[int, ...], farthest: float, random: np.random.Generator) -> Array:
+    """Half of the pictures moved along their sides, their edges repeated, and half of them mirrored."""
     found = np.empty_like(pictures)
     for k, picture in enumerate(pictures):
+        moved = farthest if random.random() < MOVED else 0
         for axis in (a - 1 for a in axes):
             size = picture.shape[axis]
-            farthest = int(FARTHEST * size)
-            places = np.arange(size) + random.integers(-farthest, farthest + 1)
+            most = int(moved * size)
+            places = np.arange(size) + random.integers(-most, most + 1)
             picture = np.take(picture, np.clip(places, 0, size - 1), axis)
         found[k] = np.flip(picture, axes[-1] - 1) if random.random() < MIRRORED else picture
     return found

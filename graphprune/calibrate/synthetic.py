@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from graphprune.calibrate.levels import first_levels
 from graphprune.calibrate.pictures import PICTURES, pictures, spatial_axes
 from graphprune.calibrate.sampled import draw_sequences, may_speak
+from graphprune.calibrate.tokens import SHORTEST, sequences
 from graphprune.errors import CalibrationError, ModelError
 from graphprune.runtime.cached import find_lengths
 from graphprune.runtime.dimensions import Sizes, input_shape, real_inputs
@@ -172,7 +173,14 @@ def _feed(
 ) -> Feeds:
     feeds = random_feeds(model, sizes, seed[0] * 1_000_003 + seed[1])
     random = np.random.default_rng(seed)
-    return {n: a if n in plain else _changed(a, kind, picture, random) for n, a in feeds.items()}
+    tables = bounds(model, sizes) if kind == "auto" else {}
+    changed = {n: a if n in plain else _changed(a, kind, picture, random) for n, a in feeds.items()}
+    written = {
+        n: sequences((a.shape[0], a.shape[1]), tables[n], random).astype(a.dtype)
+        for n, a in feeds.items()
+        if n in tables and a.ndim == 2 and a.shape[1] >= SHORTEST
+    }
+    return {**changed, **written}
 
 
 def _changed(array: Array, kind: str, picture: int, random: np.random.Generator) -> Array:

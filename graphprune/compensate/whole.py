@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.calibrate.mixed import mixed
+from graphprune.calibrate.mixed import FARTHEST, mixed
+from graphprune.calibrate.pictures import spatial_axes
 from graphprune.calibrate.sampled import respoken
 from graphprune.calibrate.synthetic import bounds
 from graphprune.compensate.descent import RATE, Descent, Fitted, Rows, descend
@@ -99,23 +100,44 @@ class _Whole:
         if len(given) < max(_FEWEST_BATCHES, plan.together):
             return Repair()
         most = max(0, min(plan.most - len(given), plan.steps * plan.together))
-        spoken = self._respoken() if most else ()
-        more = list(itertools.islice(self._batches(spoken or self._mixed(), plan), most))
+        for more, rates in self._more(most):
+            found = self._fitted(given, list(itertools.islice(self._batches(more, plan), most)), rates, plan)
+            if found:
+                return Repair({n: self.narrow.restored(n, a) for n, a in found.items()})
+        return Repair()
+
+    def _more(self, most: int) -> Iterator[tuple[Iterable[Feeds], Sequence[float]]]:
+        """Inputs beside the given ones, and rates to try with them; others where these lead nowhere."""
+        if most and self._respoken:
+            yield self._respoken, RATES
+            return
+        yield self._mixed(FARTHEST), RATES
+        if most and any(spatial_axes(a.shape) for a in self.problem.batches[0].values()):
+            yield self._mixed(0.0), RATES[-1:]  # a network with nothing to spare may not take more
+
+    def _fitted(
+        self, given: Sequence[Feeds], more: Sequence[Feeds], rates: Sequence[float], plan: _Plan
+    ) -> Mapping[str, Array]:
+        """New weights; none where nothing is gained."""
         aside = max(1, len(given) // (4 if more else 8))
         rows = self._rows([*more, *given])
         if not rows:
-            return Repair()
+            return {}
         with self._descent(rows) as descent:
             if not descent.fits(rows, self.start):
-                return Repair()
+                return {}
             real, judge = rows[len(more) : -aside], rows[-aside:]
-            times = 1 if spoken else max(1, len(more) // len(real))  # mixtures are half of what is read
-            learn = [*rows[: len(more)], *real * times]
-            weights = self._rounds(descent, learn, judge, plan)
-        return Repair({n: self.narrow.restored(n, a) for n, a in weights.items()})
+            # Mixtures are half of what is read.
+            times = 1 if self._respoken else max(1, len(more) // len(real))
+            return self._rounds(descent, [*rows[: len(more)], *real * times], judge, plan, rates)
 
     def _rounds(
-        self, descent: Descent, learn: Sequence[Rows], judge: Sequence[Rows], plan: _Plan
+        self,
+        descent: Descent,
+        learn: Sequence[Rows],
+        judge: Sequence[Rows],
+        plan: _Plan,
+        rates: Sequence[float],
     ) -> Mapping[str, Array]:
         """New weights; none where nothing is gained."""
         together = min(plan.together, len(learn))
@@ -124,8 +146,8 @@ class _Whole:
             random = np.random.default_rng((self.problem.seed, steps))
             return descend(descent, start, learn, judge, steps, together, random, rate, given_up)
 
-        for rate in RATES:
-            found = fitted(self.start, plan.steps, rate, given_up=rate > min(RATES))
+        for rate in rates:
+            found = fitted(self.start, plan.steps, rate, given_up=True)
             if found.after < (1 - LEAST_GAIN) * found.before:
                 break
         else:
@@ -171,13 +193,14 @@ class _Whole:
         """Rows of the tables that inputs index."""
         return bounds(self.problem.model, dict(self.problem.analysis.recording.sizes))
 
+    @functools.cached_property
     def _respoken(self) -> Sequence[Feeds]:
         """The inputs with words of the model's own, if it is a language model."""
         problem = self.problem
         return respoken(problem.model, problem.batches, self._tables, problem.seed, RESPOKEN)
 
-    def _mixed(self) -> Iterator[Feeds]:
-        return mixed(self.problem.batches, self._tables, self.problem.seed)
+    def _mixed(self, farthest: float) -> Iterator[Feeds]:
+        return mixed(self.problem.batches, self._tables, self.problem.seed, farthest)
 
     def _sliced(self, feeds: Feeds, samples: int) -> list[Feeds]:
         size = self._samples(feeds)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import networkx as nx
+import numpy as np
 import onnx_ir as ir
 
 from graphprune.runtime.consumers import stored_numbers, stored_shape
@@ -67,6 +68,8 @@ _INDEXING: Mapping[str, tuple[tuple[int, int, str], ...]] = {
     "EmbedLayerNormalization": ((0, 2, "axis"), (1, 4, "axis"), (7, 3, "axis")),
 }
 
+_RESHAPING = frozenset({"Expand", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Cast"})
+_FEWEST_SYMBOLS, _MOST_SYMBOLS = 3, 1 << 20  # of a one-hot encoding that is written out
 _RECURRENT_LENGTHS = {"LSTM": 4, "GRU": 4, "RNN": 4}
 _SIZE_READERS = frozenset({"Shape", "Size"})  # behind these stand sizes, not values
 _COMPARING = frozenset(
@@ -135,6 +138,8 @@ def meaning(value: ir.Value, flow: "nx.DiGraph[ir.Value]", sizes: Sizes) -> Mean
     choices = tuple(number for node, position in uses for number in _compared(node, position))
     if choices and value.shape is not None and all(dim == 1 for dim in value.shape):
         return Meaning(Kind.CHOICE, choices=choices)
+    if symbols := max((_told_apart(node, position) for node, position in uses), default=0):
+        return Meaning(Kind.INDEX, bound=symbols)
     if "mask" in str(value.name).lower() or any(_is_mask_use(node) for node, _ in uses):
         return Meaning(Kind.MASK)
     return Meaning(Kind.NUMBER)
@@ -209,6 +214,19 @@ def _compared(node: ir.Node, position: int) -> tuple[int, ...]:
     if other is None or other.dtype.kind not in "iu" or other.size > 8:
         return ()
     return tuple(int(number) for number in other.reshape(-1))
+
+
+def _told_apart(node: ir.Node, position: int) -> int:
+    """How many symbols a one-hot encoding tells apart that is written as a comparison with 0, 1, 2, ..."""
+    if node.op_type != "Equal":
+        return 0
+    other = node.inputs[1 - position]
+    while other is not None and (maker := other.producer()) is not None and maker.op_type in _RESHAPING:
+        other = maker.inputs[0]
+    numbers = stored_numbers(other, _MOST_SYMBOLS)
+    if numbers is None or numbers.dtype.kind not in "iu" or numbers.size < _FEWEST_SYMBOLS:
+        return 0
+    return numbers.size if (np.sort(numbers, axis=None) == np.arange(numbers.size)).all() else 0
 
 
 def _is_mask_use(node: ir.Node) -> bool:

@@ -88,6 +88,8 @@ def test_masks_are_mostly_ones_and_begin_with_one(build):
         "d = Constant <value = int64 {6}> () y = OneHot(ids, d, ends)",
         "y = Gather <axis = 1> (turned, ids)",
         "y = GatherElements(flatter, ids)",
+        "s = Unsqueeze(ids, last) e = Equal(s, symbols) y = Cast <to = 1> (e)",
+        "s = Unsqueeze(ids, last) q = Shape(s) w = Expand(symbols, q) e = Equal(w, s) y = Cast <to = 1> (e)",
     ],
 )
 def test_the_bound_is_found_behind_other_operators(build, read):
@@ -101,6 +103,8 @@ def test_the_bound_is_found_behind_other_operators(build, read):
         "one": np.array([1]),
         "yes": np.array(True),
         "ends": np.array([0, 1], np.float32),
+        "last": np.array([-1]),
+        "symbols": np.arange(6)[None],
     }
     model = build(f"g (int64[n] ids) => (float y) {{ {read} }}", **weights)
     ids = random_feeds(model, {"n": 500}, 0)["ids"]
