@@ -26,6 +26,7 @@ from graphprune.analysis.facts import NodeFacts
 from graphprune.calibrate.pictures import spatial_axes
 from graphprune.compensate.descent import Descent, Rows
 from graphprune.compensate.likeness import Likeness
+from graphprune.compensate.optimisers import Adam
 from graphprune.compensate.stretch import find_way
 from graphprune.compensate.walk import Walk
 
@@ -38,7 +39,6 @@ RATE = 0.01  # of the first steps, for each frequency of a picture whose varianc
 SURE = 0.95  # what a picture should be taken for its class with
 SHIFT = 1  # pixels, at most
 _CLASSES = (2, 10_000)
-_FIRST, _SECOND = 0.9, 0.999  # moments of Adam (Kingma and Ba, ICLR 2015)
 
 
 def impressed(
@@ -128,7 +128,7 @@ def _towards(
     heights = _heights(pictures.shape, axes)
     sizes = [pictures.shape[a] for a in axes]
     moved: Array = np.zeros_like(np.fft.rfft2(pictures, axes=axes), np.complex64)
-    first, second = np.zeros_like(moved), np.zeros_like(moved)
+    adam = Adam()
     now = pictures
     for step in range(1, steps + 1):
         shift = tuple(random.integers(-SHIFT, SHIFT + 1, 2).tolist())
@@ -136,22 +136,13 @@ def _towards(
         if not np.isfinite(slope).all():
             return pictures
         back = np.roll(slope, tuple(-s for s in shift), axes)
-        waves = (np.fft.rfft2(back, axes=axes, norm="ortho") * heights).astype(np.complex64)
-        first = _FIRST * first + (1 - _FIRST) * waves
-        second = _SECOND * second + (1 - _SECOND) * (waves.real**2 + 1j * waves.imag**2)
+        waves = np.ascontiguousarray(np.fft.rfft2(back, axes=axes, norm="ortho") * heights, np.complex64)
         rate = RATE * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
-        moved = moved - np.complex64(rate) * _scaled(first, second, step)
+        both = adam.step(waves.view(np.float32))  # both parts of each number, side by side
+        moved = moved - np.complex64(rate) * both.view(np.complex64)
         change = np.fft.irfft2(moved * heights, s=sizes, axes=axes, norm="ortho")
         now = (pictures + change).astype(pictures.dtype)
     return now
-
-
-def _scaled(first: Array, second: Array, step: int) -> Array:
-    """The step of Adam, for both parts of each number."""
-    mean, square = first / (1 - _FIRST**step), second / (1 - _SECOND**step)
-    tiny = np.float32(1e-12)
-    real = mean.real / (np.sqrt(square.real) + tiny)
-    return np.asarray(real + 1j * (mean.imag / (np.sqrt(square.imag) + tiny)), np.complex64)
 
 
 def _heights(shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
