@@ -175,7 +175,7 @@ def apply(
         plan: a plan or the path of one.
         model: see `prune`.
         output: where to write the pruned model.
-        calib: inputs for the repair instead of those the plan names.
+        calib: inputs for the repair instead of those the plan names; without a repair they judge the result.
         repair: repair the remaining weights as the plan says.
         force: allow `output` to be the input file.
         verify: hold the result against the masked original in ONNX Runtime.

@@ -118,6 +118,7 @@ class Inputs:
     judged_on: str
     notes: tuple[str, ...] = ()
     twin: Twin | None = None
+    by_design: bool = False
 
     @property
     def judges_made_up(self) -> bool:
@@ -194,9 +195,12 @@ class Inputs:
             )
         if self.calibration.synthetic and self.judges_made_up:
             moved = ", channels brought back to what training gave them" if self.twin is not None else ""
+            better = "real ones (--calib) keep"
+            if self.by_design:
+                better = "recipes that learn from real ones, as auto does, keep"
             found.append(
                 f"no calibration inputs were given: statistics are of {self.calibration.samples} made-up "
-                f"inputs ({self.calibration.source}{moved}); real ones (--calib) keep more of the accuracy"
+                f"inputs ({self.calibration.source}{moved}); {better} more of the accuracy"
             )
         return found
 
@@ -252,6 +256,7 @@ def prepare_inputs(
         ) from None
     notes = calibration.notes
     found = Inputs(calibration, opened, ready, names, statistics, judges, judged_on, notes)
+    found = replace(found, by_design=wanted.only_made_up)
     if wanted.basis:
         return _in_basis(found, wanted, seed)
     kinds = [k for b, k in zip(calibration.batches, calibration.kinds, strict=False) if _among(b, batches)]

@@ -471,8 +471,10 @@ def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:
     settings = _planned(settings, plan).held() if settings.repair and plan.repair else settings.held()
     source, normal, analysis = _analysed(what, seed, settings, clock)
     keeps = keeps_of(plan, analysis)
-    inputs = None
+    inputs = given = None
     repair = plan.repair if settings.repair and analysis.recording.method == "run" else {}
+    if not repair and analysis.recording.method == "run":
+        given = _judging(normal, analysis, settings.wanted, clock)
     if repair:
         seed = int(repair.get("seed", seed))
         inputs = _prepared(normal, analysis, settings, seed, clock, str(repair["compensation"]))
@@ -482,7 +484,10 @@ def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:
     after = costs.cost({a: s.count for a, s in keeps.items()})
     groups = tuple(g for g in analysis.by_atom.values() if g.atom in keeps)
     decision = Decision(keeps, Candidates(groups, plan.reasons), {}, 0.0, costs.original(), after)
-    run = Run(source, settings, normal, analysis, decision, plan, inputs=inputs)
+    notes = () if given is None else given.notes
+    run = Run(
+        source, settings, normal, analysis, decision, plan, inputs=inputs, given=given, warnings=[*notes]
+    )
     with blamed_on_model(source.model):
         return _repair_and_carry_out(run, str(repair.get("compensation", "none")), seed, clock)
 

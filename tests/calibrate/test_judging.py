@@ -42,3 +42,21 @@ def test_those_that_are_not_there_are_an_error(perceptron: onnx.ModelProto, tmp_
         report(perceptron, str(tmp_path / "nowhere.npz"))
     with pytest.raises(CalibrationError, match="does not fit"):
         report(perceptron, {"x": X[:, :5]})
+
+
+def test_a_plan_without_a_repair_is_judged_on_them_too(perceptron: onnx.ModelProto) -> None:
+    plan = graphprune.prune(perceptron, 0.5, recipe="plain").plan
+    found, other = (graphprune.apply(plan, perceptron, calib=c).report for c in ({"x": X}, None))
+    assert found["judged_on"] == "the calibration inputs, which nothing was learnt from"
+    assert other["judged_on"] == "random inputs"
+    assert found["fidelity"] == report(perceptron, {"x": X})["fidelity"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "better"), [("auto", "real ones (--calib) keep"), ("gp-free", "recipes that learn from real")]
+)
+def test_what_is_better_than_made_up_inputs_depends_on_the_recipe(
+    perceptron: onnx.ModelProto, recipe: str, better: str
+) -> None:
+    said = graphprune.prune(perceptron, 0.5, recipe=recipe).report["warnings"]
+    assert any("no calibration inputs were given" in w and better in w for w in said)
