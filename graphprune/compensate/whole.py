@@ -147,7 +147,7 @@ class _Whole:
             return descend(descent, start, learn, judge, steps, together, random, rate, given_up)
 
         for rate in rates:
-            found = fitted(self.start, plan.steps, rate, given_up=True)
+            found = fitted(self.start, plan.steps, rate, given_up=rate > min(RATES))
             if found.after < (1 - LEAST_GAIN) * found.before:
                 break
         else:
