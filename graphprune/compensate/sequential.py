@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis
 from graphprune.analysis.weights import zero_of
-from graphprune.compensate.solve import Normal, fit_checked
+from graphprune.compensate.solve import Normal, fit_checked, shift_checked
 from graphprune.compensate.trial import one_shot
 from graphprune.compensate.within import ROUNDS, Within
 from graphprune.dims import Keeps
@@ -284,7 +284,8 @@ class _Repairer:
                 float(normal.error(new).sum()),
             )
             fitted[block][np.ix_(r, c)] = new
-            shift[block][r] = both.mean_y - new @ both.mean
+            kept_as_it_was = self.how.weights and not item.why and np.isinf(damping)
+            shift[block][r] = shift_checked(folds, new) if kept_as_it_was else both.mean_y - new @ both.mean
         count = sum(f.count for f in moments[0]) if moments else 0
         note = item.why
         found = self._found(item, stored, fitted, shift)

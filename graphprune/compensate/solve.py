@@ -146,3 +146,20 @@ def fit_checked(
     if not np.isfinite(losses[best]) or losses[best] >= still:
         return start, float("inf")
     return fit(both, start, dampings[best], scale_only), dampings[best]
+
+
+def shift_checked(folds: Sequence[Moments], weights: Floats) -> Floats:
+    """The change of bias that makes up for what the means have lost under weights that stay as they are.
+
+    Args:
+        folds: two sets of moments from different samples.
+        weights: `(outputs, columns)`.
+
+    Returns:
+        `(outputs,)`; zeros where either set would be better off without what the other one says.
+    """
+    lost = [f.mean_y - weights @ f.mean for f in folds if f.count]
+    both = folds[0].merged(folds[1])
+    if len(lost) == 2 and 2 * np.square(lost[0] - lost[1]).sum() > sum(np.square(g).sum() for g in lost):
+        return np.zeros(len(weights))
+    return np.asarray(both.mean_y - weights @ both.mean)
