@@ -32,12 +32,14 @@ def check_inline_data(model: onnx.ModelProto) -> None:
                 _check_tensor(tensor, f"attribute '{attribute.name}' of {node.op_type} '{node.name}'")
 
 
-def settle_external(model: ir.Model, folder: Path | None) -> int:
+def settle_external(model: ir.Model, folder: Path | None, home: Path | None = None) -> int:
     """Checks every file that tensors point to and makes the pointers exact, in place; no data is read.
 
     Args:
         model: Ours to change.
         folder: The folder of the model file; None keeps the folder that each tensor names itself.
+        home: Where the model file really is, if its path is a symbolic link; data that links lead to
+            there is as good as beside it.
 
     Returns:
         The bytes of external data, ranges that several tensors share counted once.
@@ -46,10 +48,13 @@ def settle_external(model: ir.Model, folder: Path | None) -> int:
         ModelError: A file is missing, too short, or outside the model's folder.
     """
     ranges: set[tuple[str, int, int]] = set()
+    for _, tensor in all_tensors(model):
+        if isinstance(tensor, ir.ExternalTensor) and folder is not None:
+            tensor.base_dir = str(folder)
+    if home is not None:
+        replace_tensors(model, lambda tensor, name: _at_home(tensor, name, home))
     for where, tensor in all_tensors(model):
         if isinstance(tensor, ir.ExternalTensor):
-            if folder is not None:
-                tensor.base_dir = str(folder)
             _check_external(tensor, where)
             ranges.add((tensor.path, tensor.offset or 0, needed_bytes(tensor)))
     if ranges:
@@ -145,14 +150,39 @@ def _exact(tensor: TensorProtocol, name: str) -> TensorProtocol:
     if not (needed := needed_bytes(tensor)):
         empty = np.empty(tuple(tensor.shape.numpy()), tensor.dtype.numpy())
         return ir.Tensor(empty, dtype=tensor.dtype, name=name)
+    return _moved(tensor, name, tensor.location, tensor.base_dir, needed)
+
+
+def _at_home(tensor: TensorProtocol, name: str, home: Path) -> TensorProtocol:
+    """The tensor with its data where a symbolic link leads, if that is the model's real folder.
+
+    Caches of downloads keep every file under another name in one folder, and links to it where it belongs.
+    """
+    if not isinstance(tensor, ir.ExternalTensor) or os.path.isabs(tensor.location):
+        return tensor
+    path = Path(tensor.base_dir or ".") / tensor.location
+    if _leaves(os.path.normpath(path), os.path.normpath(tensor.base_dir or ".")) or not path.is_symlink():
+        return tensor
+    real = path.resolve()
+    return _moved(tensor, name, real.name, home, tensor.length) if real.parent == home else tensor
+
+
+def _moved(
+    tensor: ir.ExternalTensor,
+    name: str,
+    location: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    length: int | None,
+) -> ir.ExternalTensor:
+    """The same tensor with its data at another place, or of another length."""
     return ir.ExternalTensor(
-        tensor.location,
+        location,
         tensor.offset,
-        needed,
+        length,
         tensor.dtype,
         shape=ir.Shape(tensor.shape),
         name=name,
         doc_string=tensor.doc_string,
         metadata_props=dict(tensor.metadata_props),
-        base_dir=tensor.base_dir,
+        base_dir=folder,
     )

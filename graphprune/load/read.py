@@ -60,7 +60,8 @@ def _load_path(path: Path) -> Source:
         model = _from_proto(proto, path.absolute().parent)
         if lean is not None:
             restore_weights(model, path)
-        outside = settle_external(model, path.absolute().parent)
+        home = path.resolve().parent if path.is_symlink() else None
+        outside = settle_external(model, path.absolute().parent, home)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error.__cause__
     size = path.stat().st_size + outside

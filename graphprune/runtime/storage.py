@@ -76,7 +76,9 @@ def write_model(model: ir.Model, folder: Path, *, external: bool = False, link: 
     if link and _link_external(model, folder):
         ir.save(_moved_out(model, folder), path)
     elif external or weight_bytes(model) > _EXTERNAL_ABOVE:
-        ir.save(model, path, external_data=WEIGHTS_FILE, size_threshold_bytes=_WORTH_BYTES)
+        # Whoever saves would let go of the files of small ones, which others may be looking at.
+        small = _inlined(model, _WORTH_BYTES)
+        ir.save(small, path, external_data=WEIGHTS_FILE, size_threshold_bytes=_WORTH_BYTES)
     else:
         ir.save(_inlined(model), path)
     return path
@@ -103,16 +105,19 @@ def _worth_a_file(tensor: ir.TensorProtocol) -> bool:
     return tensor.nbytes > _WORTH_BYTES and tensor.dtype != ir.DataType.STRING
 
 
-def _inlined(model: ir.Model) -> ir.Model:
-    """`model`, or a copy of it in which external tensors are read; small ones only come here."""
-    mapped = [tensor for tensor in initializers(model) if isinstance(tensor, ir.ExternalTensor)]
-    if not mapped:
+def _inlined(model: ir.Model, most: int | None = None) -> ir.Model:
+    """`model`, or a copy in which external tensors are read; those of at most so many bytes, if given."""
+
+    def read(tensor: ir.TensorProtocol | None) -> bool:
+        return isinstance(tensor, ir.ExternalTensor) and (most is None or tensor.nbytes <= most)
+
+    if not any(map(read, initializers(model))):
         return model
     copy = model.clone()
     for graph in (copy.graph, *copy.graph.subgraphs()):
         for value in graph.initializers.values():
             tensor = value.const_value
-            if isinstance(tensor, ir.ExternalTensor):
+            if tensor is not None and read(tensor):
                 value.const_value = ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=tensor.name)
     return copy
 

@@ -123,6 +123,27 @@ def test_symbolic_link_inside_the_folder(external_path: Path) -> None:
     assert external_tensors(load(external_path).model)[0].numpy().shape == (8, 64)
 
 
+def test_symbolic_links_into_the_folder_where_the_model_really_is(external_path: Path, tmp_path: Path) -> None:
+    """Caches of downloads keep files under other names in one folder, and links to them where they belong."""
+    blobs, shown = tmp_path / "blobs", tmp_path / "shown" / "onnx"
+    blobs.mkdir()
+    shown.mkdir(parents=True)
+    for number, path in enumerate((external_path, external_path.parent / "weights.bin")):
+        path.rename(blobs / str(number))
+        (shown / path.name).symlink_to(Path("../../blobs") / str(number))
+    source = load(shown / external_path.name)
+    tensor = external_tensors(source.model)[0]
+    assert tensor.numpy().shape == (8, 64)
+    assert Path(tensor.path) == blobs / "1"
+    save(source.model, tmp_path / "out.onnx", source=source)
+    assert external_tensors(load(tmp_path / "out.onnx").model)
+    (shown / "weights.bin").unlink()
+    (blobs / "1").rename(tmp_path / "elsewhere")
+    (shown / "weights.bin").symlink_to("../../elsewhere")
+    with pytest.raises(ModelError, match="a symbolic link out of the model's folder"):
+        load(shown / external_path.name)
+
+
 def test_hard_link(external_path: Path) -> None:
     os.link(external_path.parent / "weights.bin", external_path.parent.parent / "other.bin")
     with pytest.raises(ModelError, match="a file with more than one hard link"):

@@ -267,3 +267,13 @@ def test_large_weights_go_beside_the_model(build, weight, tmp_path, monkeypatch)
     assert path.stat().st_size < 1000
     with open_session(path) as session:
         np.testing.assert_allclose(session.run({"x": np.eye(4, dtype=np.float32)})["y"], wide, rtol=1e-6)
+
+
+def test_files_of_small_weights_stay_open_for_those_who_look_at_them(build, weight, tmp_path):
+    """A model whose every weight lies in another file is written for a lean session while views are alive."""
+    mapped = _external(build, weight, tmp_path / "model")
+    seen = mapped.graph.initializers["w"].const_value.numpy()
+    with open_session(mapped, lean=True) as session:
+        found = session.run({"x": np.eye(4, dtype=np.float32)})["y"]
+    np.testing.assert_array_equal(found, weight)
+    np.testing.assert_array_equal(seen, weight)
