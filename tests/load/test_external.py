@@ -123,7 +123,7 @@ def test_symbolic_link_inside_the_folder(external_path: Path) -> None:
     assert external_tensors(load(external_path).model)[0].numpy().shape == (8, 64)
 
 
-def test_symbolic_links_into_the_folder_where_the_model_really_is(external_path: Path, tmp_path: Path) -> None:
+def test_symbolic_links_to_where_the_model_really_is(external_path: Path, tmp_path: Path) -> None:
     """Caches of downloads keep files under other names in one folder, and links to them where they belong."""
     blobs, shown = tmp_path / "blobs", tmp_path / "shown" / "onnx"
     blobs.mkdir()
