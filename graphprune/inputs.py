@@ -107,6 +107,7 @@ class Inputs:
         judges: batches that are used for nothing but to measure the result, where there are enough.
         judged_on: what those are, in words.
         notes: what the user should know about how the model was made ready.
+        by_design: the recipe learns from made-up inputs, whatever is given.
     """
 
     calibration: Calibration
@@ -255,8 +256,17 @@ def prepare_inputs(
             f"the model does not run on the calibration inputs ({calibration.source}): {error}"
         ) from None
     notes = calibration.notes
-    found = Inputs(calibration, opened, ready, names, statistics, judges, judged_on, notes)
-    found = replace(found, by_design=wanted.only_made_up)
+    found = Inputs(
+        calibration,
+        opened,
+        ready,
+        names,
+        statistics,
+        judges,
+        judged_on,
+        notes,
+        by_design=wanted.only_made_up,
+    )
     if wanted.basis:
         return _in_basis(found, wanted, seed)
     kinds = [k for b, k in zip(calibration.batches, calibration.kinds, strict=False) if _among(b, batches)]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from graphprune.analysis import Analysis
 from graphprune.analysis.cost import CostModel
 from graphprune.analysis.prepare import prepare_normal
-from graphprune.calibrate import Calibration, check_request, load_calibration
+from graphprune.calibrate import Calibration, check_request, is_noise, load_calibration
 from graphprune.compensate import with_weights
 from graphprune.decide import (
     Candidates,
@@ -394,7 +394,7 @@ def _prepared(
 def _judging(normal: ir.Model, analysis: Analysis, wanted: Wanted, clock: _Clock) -> Calibration | None:
     """Inputs that a user gave where nothing is learnt from any; None if there are none."""
     what = wanted.calibration
-    if what is None or (isinstance(what, str) and what.split(":")[0] == "noise"):
+    if what is None or is_noise(what):
         return None
     clock.start("calibrate")
     return load_calibration(

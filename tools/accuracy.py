@@ -43,9 +43,8 @@ import evaluate as bundled  # noqa: E402
 FIGURES = ROOT / "docs" / "accuracy"
 _SAME = 0.005  # of the metric; processors round differently
 # Where a script's further samples are not others: what to draw the calibration inputs from instead.
-_ELSEWHERE = {
-    "magika_files": {"roots": [sysconfig.get_paths()["purelib"]]}
-}  # files that the score leaves out
+# Files of installed packages are left out by the score.
+_ELSEWHERE = {"magika_files": {"roots": [sysconfig.get_paths()["purelib"]]}}
 _FEWEST, _MOST, _BYTES = 128, 1024, 64 << 20  # feeds of a script that are used
 
 

@@ -17,7 +17,7 @@ sampled.py      what a language model draws itself
 from graphprune.calibrate.calibration import Calibration, load_calibration
 from graphprune.calibrate.given import given_examples, given_sizes
 from graphprune.calibrate.held import Held, hold
-from graphprune.calibrate.request import check_request
+from graphprune.calibrate.request import check_request, is_noise
 
 __all__ = [
     "Calibration",
@@ -26,5 +26,6 @@ __all__ = [
     "given_examples",
     "given_sizes",
     "hold",
+    "is_noise",
     "load_calibration",
 ]

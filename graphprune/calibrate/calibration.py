@@ -20,7 +20,7 @@ from graphprune.calibrate.fitting import as_array, named
 from graphprune.calibrate.held import Held, hold
 from graphprune.calibrate.hook import each
 from graphprune.calibrate.images import Preprocessing, is_image_folder, read_images
-from graphprune.calibrate.request import check_request
+from graphprune.calibrate.request import check_request, is_noise
 from graphprune.calibrate.synthetic import KINDS, make_up
 from graphprune.errors import CalibrationError
 from graphprune.runtime.dimensions import real_inputs
@@ -93,7 +93,7 @@ def load_calibration(
         CalibrationError: it cannot be read, or does not fit the model's inputs.
     """
     check_request(what, samples, preprocessing)
-    if isinstance(what, str) and what.split(":")[0] == "noise":
+    if is_noise(what):
         kind = what.partition(":")[2] or "auto"
         if kind not in KINDS:
             raise CalibrationError(f"unknown kind of noise {kind!r}: choose from {', '.join(KINDS)}")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from graphprune.calibrate.batches import split
 from graphprune.calibrate.calibration import checked, element_types, read_entries
 from graphprune.calibrate.fitting import named
+from graphprune.calibrate.request import is_noise
 from graphprune.errors import CalibrationError
 from graphprune.runtime.dimensions import Sizes, input_dims, real_inputs, sizes_in
 from graphprune.runtime.sizes import Role, roles
@@ -39,15 +40,13 @@ def given_sizes(
         preprocessing: of pictures.
         samples: look at no more than this many; a loader may go on for ever.
     """
-    if _none(what):
+    if what is None or is_noise(what):
         return ()
     shapes = _shapes(model)
     seen = 0
     counts: Counter[tuple[Any, ...]] = Counter()
     try:
-        entries, source = read_entries(what, shapes, _LOOKED_AT, preprocessing)
-        for number, entry in enumerate(itertools.islice(entries, _LOOKED_AT)):
-            feeds = named(entry, shapes, source, number)
+        for feeds, _, _ in _entries(what, shapes, _LOOKED_AT, preprocessing):
             found = {name: np.shape(array) for name, array in feeds.items()}
             sizes = sizes_in(model, found)
             if sizes is not None:
@@ -73,15 +72,14 @@ def given_examples(
         preprocessing: of pictures.
         samples: look at no more entries than this; a loader may go on for ever.
     """
-    if _none(what):
+    if what is None or is_noise(what):
         return ()
     shapes, types = _shapes(model), element_types(model)
     kept: dict[tuple[Any, ...], list[Feeds]] = {}
     most = _LOOKED_AT if samples is None else min(samples, _LOOKED_AT)
     try:
-        entries, source = read_entries(what, shapes, most, preprocessing)
-        for number, entry in enumerate(itertools.islice(entries, most)):
-            feeds = checked(named(entry, shapes, source, number), shapes, types, source, number, False)
+        for entry, source, number in _entries(what, shapes, most, preprocessing):
+            feeds = checked(entry, shapes, types, source, number, False)
             sizes = sizes_in(model, {name: array.shape for name, array in feeds.items()})
             if sizes is not None and (len(kept) < _SHOWN or tuple(sizes.items()) in kept):
                 kept.setdefault(tuple(sizes.items()), []).append(next(split(feeds, shapes)))
@@ -92,9 +90,13 @@ def given_examples(
     return tuple(feeds for alike in kept.values() for feeds in _varied(alike, samples_of))
 
 
-def _none(what: Any) -> bool:
-    """Whether nothing is given."""
-    return what is None or (isinstance(what, str) and what.split(":")[0] == "noise")
+def _entries(
+    what: Any, shapes: Mapping[str, tuple[int | None, ...]], most: int, preprocessing: str
+) -> Iterator[tuple[Mapping[str, Any], str, int]]:
+    """The first entries by input name, each with where it came from and its number."""
+    entries, source = read_entries(what, shapes, most, preprocessing)
+    for number, entry in enumerate(itertools.islice(entries, most)):
+        yield named(entry, shapes, source, number), source, number
 
 
 def _shapes(model: ir.Model) -> dict[str, tuple[int | None, ...]]:

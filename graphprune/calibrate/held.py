@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from graphprune.calibrate.hook import call_hook, each
+from graphprune.calibrate.request import is_noise
 from graphprune.errors import CalibrationError
 
 
@@ -89,4 +90,4 @@ def is_hook(what: Any) -> bool:
     if not isinstance(what, str | os.PathLike):
         return False
     text = os.fspath(what)
-    return ":" in text and text.split(":")[0] != "noise" and not Path(text).exists()
+    return ":" in text and not is_noise(text) and not Path(text).exists()

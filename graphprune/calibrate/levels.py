@@ -8,7 +8,7 @@ which are found by least squares: the first term of what ZeroQ (Cai et al., CVPR
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from graphprune.calibrate.pictures import spatial_axes
 from graphprune.runtime.bodies import fetch
 from graphprune.runtime.consumers import stored_numbers
+from graphprune.runtime.dimensions import real_inputs
+from graphprune.runtime.meaning import behind
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -41,7 +43,7 @@ class Levels:
     input: str
     mean: Floats
     spread: Floats
-    norm: str = ""
+    norm: str
 
     def applied(self, standard: Array) -> Array:
         """Standard normal numbers brought to these levels."""
@@ -68,29 +70,13 @@ def _levels(model: ir.Model, norm: ir.Node, mean: Floats, variance: Floats, feed
     read = norm.inputs[0]
     if read is None:
         return None
-    for name in _read(read, feeds):
+    sources = behind([read])
+    names = (str(v.name) for v in real_inputs(model) if v in sources)
+    for name in (n for n in names if feeds[n].dtype.kind == "f" and feeds[n].ndim > 1):
         probes = _Probes(model, read, name, feeds)
         if probes.straight():
-            return replace(probes.solved(mean, variance), norm=str(norm.name))
+            return Levels(name, *probes.solved(mean, variance), str(norm.name))
     return None
-
-
-def _read(value: ir.Value, feeds: Feeds) -> list[str]:
-    """The real inputs that a tensor is made of."""
-    found: dict[str, None] = {}
-    seen: set[int] = set()
-    todo: list[ir.Value | None] = [value]
-    while todo:
-        now = todo.pop()
-        if now is None or id(now) in seen:
-            continue
-        seen.add(id(now))
-        node = now.producer()
-        if node is not None:
-            todo.extend(node.inputs)
-        elif (array := feeds.get(str(now.name))) is not None and array.dtype.kind == "f" and array.ndim > 1:
-            found[str(now.name)] = None
-    return list(found)
 
 
 class _Probes:
@@ -98,9 +84,8 @@ class _Probes:
 
     def __init__(self, model: ir.Model, read: ir.Value, name: str, feeds: Feeds) -> None:
         self._model, self._read, self._name, self._feeds = model, read, name, feeds
-        self._noise = np.where(feeds[name] < 0, -1, 1).astype(
-            feeds[name].dtype
-        )  # of variance one, whatever its size
+        # Signs have variance one however few there are.
+        self._noise = np.where(feeds[name] < 0, -1, 1).astype(feeds[name].dtype)
         self._axis = _channel_axis(self._noise.shape)
 
     def _seen(self, arrays: Sequence[Array]) -> list[Floats]:
@@ -118,8 +103,8 @@ class _Probes:
         moved = float(np.abs(first - zero).max())
         return moved > 0 and float(np.abs(both - first - second + zero).max()) <= _ROUNDING * moved
 
-    def solved(self, mean: Floats, variance: Floats) -> Levels:
-        """The levels at which the normalisation sees its own mean and variance."""
+    def solved(self, mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
+        """The mean and spread at which the normalisation sees its own mean and variance."""
         masks = self._masks()
         zero, *seen = self._seen([0 * self._noise, *masks, *(m * self._noise for m in masks)])
         moved, spread = seen[: len(masks)], seen[len(masks) :]
@@ -134,7 +119,7 @@ class _Probes:
         shape = [1] * self._noise.ndim
         if self._axis is not None:
             shape[self._axis] = len(masks)
-        return Levels(self._name, level.reshape(shape), np.sqrt(power).reshape(shape))
+        return level.reshape(shape), np.sqrt(power).reshape(shape)
 
     def _masks(self) -> list[Array]:
         """Ones at one channel each, zeros elsewhere; ones everywhere where channels are not told apart."""

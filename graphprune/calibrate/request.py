@@ -8,6 +8,11 @@ from graphprune.calibrate.images import Preprocessing
 from graphprune.errors import CalibrationError
 
 
+def is_noise(what: Any) -> bool:
+    """Whether this asks for inputs that are made up."""
+    return isinstance(what, str) and what.split(":")[0] == "noise"
+
+
 def check_request(what: Any, samples: int | None = None, preprocessing: str = "") -> None:
     """Find out whether calibration inputs can be meant by this, steps for images too where there are none.
 

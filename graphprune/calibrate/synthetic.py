@@ -79,9 +79,10 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int | Non
     sizes, batch = likely_sizes(model, recording)
     lengths = find_lengths(model)
     plain = frozenset() if lengths is None else lengths.caches  # four axes, and no pictures
+    tables = bounds(model, sizes) if kind == "auto" else {}
     count = -(-(samples or SAMPLES) // batch)
     kinds = tuple(PICTURES[number % len(PICTURES)] for number in range(count))
-    feeds = tuple(_feed(model, sizes, kind, kinds[k], (seed, k), plain) for k in range(count))
+    feeds = tuple(_feed(model, sizes, kind, kinds[k], (seed, k), plain, tables) for k in range(count))
     told = {n: a for n, a in feeds[0].items() if n not in plain}
     if kind in _NOISE or not any(_is_picture(a) for a in told.values()):
         kinds = (0,) * count
@@ -90,7 +91,7 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int | Non
         return MadeUp(feeds, kinds, f'normal noise as the normalisation "{norm}" expects it')
     if kind != "auto":
         return MadeUp(feeds, kinds, f"{kind} noise")
-    return MadeUp(feeds, kinds, _in_words(told, bounds(model, sizes)))
+    return MadeUp(feeds, kinds, _in_words(told, tables))
 
 
 def _levelled(model: ir.Model, feeds: Sequence[Feeds]) -> tuple[tuple[Feeds, ...], str]:
@@ -169,11 +170,17 @@ def bounds(model: ir.Model, sizes: Sizes) -> dict[str, int]:
 
 
 def _feed(
-    model: ir.Model, sizes: Sizes, kind: str, picture: int, seed: tuple[int, int], plain: frozenset[str]
+    model: ir.Model,
+    sizes: Sizes,
+    kind: str,
+    picture: int,
+    seed: tuple[int, int],
+    plain: frozenset[str],
+    tables: Mapping[str, int],
 ) -> Feeds:
+    """One batch; caches stay plain numbers, and what indexes a table becomes sequences."""
     feeds = random_feeds(model, sizes, seed[0] * 1_000_003 + seed[1])
     random = np.random.default_rng(seed)
-    tables = bounds(model, sizes) if kind == "auto" else {}
     changed = {n: a if n in plain else _changed(a, kind, picture, random) for n, a in feeds.items()}
     written = {
         n: sequences((a.shape[0], a.shape[1]), tables[n], random).astype(a.dtype)

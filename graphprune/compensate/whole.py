@@ -100,8 +100,11 @@ class _Whole:
         if len(given) < max(_FEWEST_BATCHES, plan.together):
             return Repair()
         most = max(0, min(plan.most - len(given), plan.steps * plan.together))
+        real = self._rows(given)
+        if not real:
+            return Repair()
         for more, rates in self._more(most):
-            found = self._fitted(given, list(itertools.islice(self._batches(more, plan), most)), rates, plan)
+            found = self._fitted(real, list(itertools.islice(self._batches(more, plan), most)), rates, plan)
             if found:
                 return Repair({n: self.narrow.restored(n, a) for n, a in found.items()})
         return Repair()
@@ -116,20 +119,21 @@ class _Whole:
             yield self._mixed(0.0), RATES[-1:]  # a network with nothing to spare may not take more
 
     def _fitted(
-        self, given: Sequence[Feeds], more: Sequence[Feeds], rates: Sequence[float], plan: _Plan
+        self, given: list[Rows], more: Sequence[Feeds], rates: Sequence[float], plan: _Plan
     ) -> Mapping[str, Array]:
         """New weights; none where nothing is gained."""
         aside = max(1, len(given) // (4 if more else 8))
-        rows = self._rows([*more, *given])
-        if not rows:
+        extra = self._rows(more) if more else []
+        if len(extra) < len(more):
             return {}
+        rows = [*extra, *given]
         with self._descent(rows) as descent:
             if not descent.fits(rows, self.start):
                 return {}
-            real, judge = rows[len(more) : -aside], rows[-aside:]
+            real, judge = given[:-aside], given[-aside:]
             # Mixtures are half of what is read.
-            times = 1 if self._respoken else max(1, len(more) // len(real))
-            return self._rounds(descent, [*rows[: len(more)], *real * times], judge, plan, rates)
+            times = 1 if self._respoken else max(1, len(extra) // len(real))
+            return self._rounds(descent, [*extra, *real * times], judge, plan, rates)
 
     def _rounds(
         self,

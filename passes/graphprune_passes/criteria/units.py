@@ -90,18 +90,20 @@ def producers(
 
 def _apart(dims: Sequence[Dim], group: Group, units: Ints) -> list[Ints]:
     """The units of each of several weights that are stored as one, as a gate beside what it gates."""
-    joined = [(k, d.terms) for k, d in enumerate(dims) if isinstance(d, Sum)]
     found = []
-    for axis, terms in joined:
-        ends = np.cumsum([t.size for t in terms])
-        for term, end in zip(terms, ends, strict=True):
+    for axis, dim in enumerate(dims):
+        start = 0
+        for term in dim.terms if isinstance(dim, Sum) else ():
             if group.atom in term.atoms:
-                places = np.arange(units.shape[axis]).reshape(
-                    [-1 if k == axis else 1 for k in range(len(dims))]
-                )
-                found.append(np.where((places < end) & (places >= end - term.size), units, -1))
+                within = (slice(None),) * axis + (slice(start, start + term.size),)
+                part = np.full_like(units, -1)
+                part[within] = units[within]
+                found.append(part)
+            start += term.size
+    if len(found) < 2:
+        return [units]
     whole = set(np.unique(units)) - {-1}
-    return found if found and all(whole <= set(np.unique(f)) for f in found) else [units]
+    return found if all(whole <= set(np.unique(f)) for f in found) else [units]
 
 
 def score_producers(problem: ScoringProblem, score: Callable[[Floats], Floats]) -> MemberScores:
