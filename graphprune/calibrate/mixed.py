@@ -3,12 +3,13 @@
 A network that is fitted to the outputs of another needs no labels, so it can read what nobody has labelled;
 inputs in between are where distillation on few inputs gains most (Beyer et al., "Knowledge distillation: a
 good teacher is patient and consistent", CVPR 2022, with mixup of Zhang et al., ICLR 2018). Pictures are also
-moved a little and mirrored before. Tokens have nothing in between: some of them are replaced by those of
-another input.
+moved, stretched and mirrored before, and some have a piece of another one laid in instead (CutMix, Yun et
+al., ICCV 2019). Tokens have nothing in between: some of them are replaced by those of another input.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,11 +21,12 @@ from graphprune.calibrate.pictures import spatial_axes
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 FARTHEST = 0.1  # of a side, that a picture is moved at most
-MOVED, MIRRORED = 0.5, 0.5  # of the pictures
+STRETCHED = 1.25  # times a side, or as much shorter
+CHANGED = 0.5  # of the pictures are moved; as many stretched, mirrored, and laid into others
 
 
 def mixed(
-    batches: Sequence[Feeds], tables: Mapping[str, int], seed: int, farthest: float = FARTHEST
+    batches: Sequence[Feeds], tables: Mapping[str, int], seed: int, varied: bool = True
 ) -> Iterator[Feeds]:
     """Feeds that are each made of two of those given, without an end.
 
@@ -32,7 +34,7 @@ def mixed(
         batches: valid feeds.
         tables: how many rows the tables have that inputs index, by input.
         seed: equal seeds give equal feeds.
-        farthest: share of a side that a picture is moved at most; 0 to neither move nor mirror any.
+        varied: change pictures in other ways too.
 
     Yields:
         Batches of the shapes of those that have something to be mixed with; none if the inputs are not
@@ -50,7 +52,7 @@ def mixed(
                 size = len(next(iter(one.values())))
                 order, share = random.permutation(size), random.random(size)
                 yield {
-                    n: _mixed(a, group[other][n][order], share, n in tokens, random, farthest)
+                    n: _mixed(a, group[other][n][order], share, n in tokens, random, varied)
                     for n, a in one.items()
                 }
 
@@ -73,13 +75,14 @@ def _all_alike(name: str, batches: Sequence[Feeds]) -> bool:
 
 
 def _mixed(
-    first: Array, second: Array, share: Array, tokens: bool, random: np.random.Generator, farthest: float
+    first: Array, second: Array, share: Array, tokens: bool, random: np.random.Generator, varied: bool
 ) -> Array:
     """Numbers in between; tokens of another sample, wherever they stand there; anything else as it is."""
     share = share.reshape(-1, *[1] * (first.ndim - 1))
     if first.dtype.kind == "f":
-        if farthest and (axes := spatial_axes(first.shape)):
-            first, second = (_elsewhere(a, axes, farthest, random) for a in (first, second))
+        if varied and (axes := spatial_axes(first.shape)):
+            first, second = (_elsewhere(a, axes, random) for a in (first, second))
+            share = np.where(random.random(share.shape) < CHANGED, _pieces(share, first, axes, random), share)
         return np.asarray((share * first + (1 - share) * second).astype(first.dtype))
     if not tokens:
         return first
@@ -87,15 +90,31 @@ def _mixed(
     return np.asarray(np.where(random.random(first.shape) < share, first, taken))
 
 
-def _elsewhere(pictures: Array, axes: tuple[int, ...], farthest: float, random: np.random.Generator) -> Array:
-    """Half of the pictures moved along their sides, their edges repeated, and half of them mirrored."""
+def _elsewhere(pictures: Array, axes: tuple[int, ...], random: np.random.Generator) -> Array:
+    """Pictures moved and stretched along their sides, their edges repeated, and mirrored."""
     found = np.empty_like(pictures)
     for k, picture in enumerate(pictures):
-        moved = farthest if random.random() < MOVED else 0
+        moved = FARTHEST if random.random() < CHANGED else 0
+        widest = STRETCHED if random.random() < CHANGED else 1
         for axis in (a - 1 for a in axes):
             size = picture.shape[axis]
-            most = int(moved * size)
-            places = np.arange(size) + random.integers(-most, most + 1)
+            most, middle = int(moved * size), (size - 1) / 2
+            places = middle + (np.arange(size) - middle) * widest ** random.uniform(-1, 1)
+            places = np.rint(places).astype(int) + random.integers(-most, most + 1)
             picture = np.take(picture, np.clip(places, 0, size - 1), axis)
-        found[k] = np.flip(picture, axes[-1] - 1) if random.random() < MIRRORED else picture
+        found[k] = np.flip(picture, axes[-1] - 1) if random.random() < CHANGED else picture
+    return found
+
+
+def _pieces(share: Array, pictures: Array, axes: tuple[int, ...], random: np.random.Generator) -> Array:
+    """For each sample a rectangle of zeros that leaves about its share of ones."""
+    found = np.ones([n if k in (0, *axes) else 1 for k, n in enumerate(pictures.shape)], pictures.dtype)
+    for one, left in zip(found, share.ravel(), strict=True):
+        inside = [slice(None)] * one.ndim
+        for axis in (a - 1 for a in axes):
+            size = one.shape[axis]
+            long = round(size * math.sqrt(1 - left))
+            start = int(random.integers(0, size - long + 1))
+            inside[axis] = slice(start, start + long)
+        one[tuple(inside)] = 0
     return found

@@ -26,6 +26,7 @@ Feeds = Mapping[str, Array]
 
 WORK = 2e12  # multiply-adds of all drawing, at most
 REPLACED = 0.3  # of the tokens, where a model speaks along
+BEGUN, PASSAGE = 8, 64  # tokens that a passage begins with, and of all of it
 _ENOUGH = 4  # batches, else shorter sequences are drawn
 _FIRST = 8  # positions on which the average is taken
 _SHORTEST = 16  # positions
@@ -96,6 +97,59 @@ def respoken(
         return tuple(_replaced(session, speaker, feeds, random) for random in draws for feeds in batches)
 
     return _spoken(model, batches[0], bounds, replaced)
+
+
+def passages(
+    model: ir.Model, batches: Sequence[Feeds], bounds: Mapping[str, int], seed: int, most: int
+) -> tuple[Feeds, ...]:
+    """Feeds of passages that the model goes on with where those given leave off, several to a sequence.
+
+    Unlike tokens that are replaced one by one, they hang together; short ones cost little.
+
+    Args:
+        model: any model.
+        batches: valid feeds.
+        bounds: how many rows the tables have that inputs index.
+        seed: equal seeds give equal tokens.
+        most: sequences at most.
+
+    Returns:
+        As many batches as the work allows; none if the model does not speak, or reads anything beside tokens
+        and their positions.
+    """
+    random = np.random.default_rng((seed, PASSAGE))
+
+    def said(session: Session, speaker: Speaker) -> tuple[Feeds, ...]:
+        first = batches[0]
+        tokens = first[speaker.tokens]
+        others = [n for n in first if n != speaker.tokens]
+        if not speaker.free or not all(_counts(n, first[n], tokens) for n in others):
+            return ()
+        long = min(PASSAGE, tokens.shape[1])
+        times = tokens.shape[1] // long
+        work = len(tokens) * times * long * long / 2 * max(1, _weights(model))
+        text = np.concatenate([b[speaker.tokens] for b in batches if b[speaker.tokens].shape == tokens.shape])
+        feeds = _shortened(first, tokens.shape[1], long)
+        found = []
+        for _ in range(min(int(WORK / work), most // len(tokens))):
+            rows = [_passages(session, speaker, feeds, text, random) for _ in range(times)]
+            found.append(
+                {**_shortened(first, tokens.shape[1], long * times), speaker.tokens: np.hstack(rows)}
+            )
+        return tuple(found)
+
+    return _spoken(model, batches[0], bounds, said)
+
+
+def _passages(
+    session: Session, speaker: Speaker, feeds: Feeds, text: Array, random: np.random.Generator
+) -> Array:
+    """One for each sequence, begun with tokens from somewhere in a text, `(sequences, positions)`."""
+    tokens = np.zeros_like(feeds[speaker.tokens])
+    rows = random.integers(0, len(text), (len(tokens), 1))
+    starts = random.integers(0, text.shape[1] - BEGUN + 1, (len(tokens), 1))
+    tokens[:, :BEGUN] = text[rows, starts + np.arange(BEGUN)]
+    return _gone_on(session, speaker, {**feeds, speaker.tokens: tokens}, BEGUN, random)[speaker.tokens]
 
 
 def _spoken(
@@ -186,21 +240,30 @@ def _looks_back_only(session: Session, feeds: Feeds, before: Array, tokens: str,
 def _drawn(session: Session, speaker: Speaker, feeds: Feeds, random: np.random.Generator) -> Feeds:
     """Each token by what the model says of it after those before; the first by what it says on average."""
     tokens = feeds[speaker.tokens].copy()
+    feeds = {**feeds, speaker.tokens: tokens}
+    usual = _chances(_said(session, speaker, feeds, min(_FIRST, tokens.shape[1]))).mean(axis=(0, 1))
+    tokens[:, 0] = random.choice(speaker.bound, len(tokens), p=usual / usual.sum())
+    return _gone_on(session, speaker, feeds, 1, random)
+
+
+def _gone_on(
+    session: Session, speaker: Speaker, feeds: Feeds, start: int, random: np.random.Generator
+) -> Feeds:
+    """The tokens before a position as they are, those behind it by what the model says of them."""
+    tokens = feeds[speaker.tokens].copy()
     feeds = {n: _in_order(a) if _counts(n, a, tokens) else a for n, a in feeds.items()}
     feeds[speaker.tokens] = tokens
-
-    def scores(length: int) -> Array:
-        """Of the tokens up to a position, `(sequences, positions, bound)`."""
-        read = _shortened(feeds, tokens.shape[1], length) if speaker.free else feeds
-        found = session.run(read, [speaker.scores])[speaker.scores]
-        return _as_scores(found.astype(np.float64))[..., : speaker.bound]
-
-    usual = _chances(scores(min(_FIRST, tokens.shape[1]))).mean(axis=(0, 1))
-    tokens[:, 0] = random.choice(speaker.bound, len(tokens), p=usual / usual.sum())
-    for position in range(1, tokens.shape[1]):
-        said = scores(position)[:, position - 1]
+    for position in range(start, tokens.shape[1]):
+        said = _said(session, speaker, feeds, position)[:, position - 1]
         tokens[:, position] = (said + random.gumbel(size=said.shape)).argmax(axis=1)
     return feeds
+
+
+def _said(session: Session, speaker: Speaker, feeds: Feeds, length: int) -> Array:
+    """Scores after each token up to a position, `(sequences, positions, bound)`."""
+    read = _shortened(feeds, feeds[speaker.tokens].shape[1], length) if speaker.free else feeds
+    found = session.run(read, [speaker.scores])[speaker.scores]
+    return _as_scores(found.astype(np.float64))[..., : speaker.bound]
 
 
 def _shortened(feeds: Feeds, length: int, wanted: int) -> Feeds:

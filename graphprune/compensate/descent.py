@@ -22,6 +22,7 @@ Weights = Mapping[str, Array]
 
 RATE = 0.02  # of the root mean square of each weight
 ELEMENT = 8  # multiply-adds that computing an element costs beside its own, backwards above all
+FAR_OFF = 1.5  # times the loss at the start, from which no way leads back early enough
 _CHECKS = 6  # times that the weights are judged on the way
 
 
@@ -189,7 +190,8 @@ def descend(
         together: batches of one step.
         random: chooses the batches.
         rate: of the first steps, a share of the root mean square of each weight.
-        given_up: stop where the weights are worse than at the start after a third of the steps.
+        given_up: stop where the weights are worse than at the start after a third of the steps, or much worse
+            after a sixth.
     """
     now = {n: np.array(a, np.float32) for n, a in weights.items()}
     rates = _rates(now, rate)
@@ -217,7 +219,7 @@ def descend(
             loss, squares = descent.loss(judge, now)
             if loss < best and squares <= allowed:
                 best, found = loss, {n: a.copy() for n, a in now.items()}
-            if given_up and loss > start and 2 * every <= step:
+            if given_up and loss > (start if 2 * every <= step else FAR_OFF * start):
                 break
     return Fitted(found, start, best)
 

@@ -3,9 +3,9 @@
 Fitting piece by piece treats every error in the middle alike, whatever the rest of the network makes of it.
 Here all weights move together on what comes out at the end: knowledge distillation (Hinton et al., 2015) on
 calibration inputs alone, from a start that is near already, for a bounded time. Inputs kept aside decide
-which weights win, and whether any do. Where a round of steps gains much, a longer one follows, its steps
-large at first again (Loshchilov and Hutter, "SGDR", ICLR 2017). So that inputs are not learnt by heart,
-others are read as well: mixtures of two, or by a language model its text with some words replaced by its own.
+which weights win, and whether any do. So that inputs are not learnt by heart, many more are read: mixtures of
+two, or by a language model text of its own. Fitting for long on inputs that are always others is what brings
+a network near (Beyer et al., CVPR 2022).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.calibrate.mixed import FARTHEST, mixed
+from graphprune.calibrate.mixed import mixed
 from graphprune.calibrate.pictures import spatial_axes
-from graphprune.calibrate.sampled import respoken
+from graphprune.calibrate.sampled import passages, respoken
 from graphprune.calibrate.synthetic import bounds
-from graphprune.compensate.descent import RATE, Descent, Fitted, Rows, descend
+from graphprune.compensate.descent import RATE, Descent, Rows, descend
 from graphprune.compensate.likeness import Likeness
 from graphprune.compensate.narrow import Narrow
 from graphprune.compensate.stretch import Stretch, find_stretch
@@ -34,18 +34,17 @@ from graphprune.passes import CompensationProblem, Repair
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
-WORK = 400_000_000_000  # multiply-adds of the first round forwards, elements counted in
-ALL_WORK = 2 * WORK  # of both rounds
+WORK = 400_000_000_000  # multiply-adds of all steps forwards, elements counted in, where the loss is small
+LONG_WORK = 2 * WORK  # the same where it is not
 MEMORY = 1 << 28  # bytes of tensors that a batch makes forwards
-HELD = 1 << 30  # bytes of what all batches read and should give
-STEPS, FEWEST_STEPS = 400, 100
+HELD = 3 << 29  # bytes of what all batches read and should give
+STEPS, FEWEST_STEPS, LONG = 400, 100, 3000
 ROWS = 1024  # of the outputs in one step
 RATES = (RATE, RATE / 4)  # tried in turn: a narrow network near its best is led away by large steps
 LEAST_GAIN = 0.01  # of the loss; below it weights stay as they are
-LONGER = 4  # times the steps of the first round that the second has, at most
-GOING_ON = 0.1  # of the loss that the first round gains, for another one to follow
-NEAR = 0.005  # loss at which no other round follows
-RESPOKEN = 4  # times that a language model's text is read with words of its own
+NEAR = 0.002  # loss at which few steps are enough
+PASSAGES = 1024  # sequences of a language model's own text that are read
+RESPOKEN = 2  # times that a language model's text is read with words of its own
 _FEWEST_BATCHES = 4
 
 
@@ -54,18 +53,18 @@ class _Plan:
     """How long to fit, and on how much at a time.
 
     Attributes:
-        steps: of the first round.
+        steps: where the network is near already.
+        long: where it is not.
         samples: of a batch.
         together: batches of a step.
         most: batches that can be held.
-        in_all: steps of both rounds.
     """
 
     steps: int
+    long: int
     samples: int
     together: int
     most: int
-    in_all: int
 
 
 def fit_whole(problem: CompensationProblem, repaired: Repair) -> Repair:
@@ -99,7 +98,7 @@ class _Whole:
         given = list(itertools.islice(self._batches(self.problem.batches, plan), plan.most))
         if len(given) < max(_FEWEST_BATCHES, plan.together):
             return Repair()
-        most = max(0, min(plan.most - len(given), plan.steps * plan.together))
+        most = max(0, min(plan.most - len(given), plan.long * plan.together))
         real = self._rows(given)
         if not real:
             return Repair()
@@ -114,9 +113,9 @@ class _Whole:
         if most and self._respoken:
             yield self._respoken, RATES
             return
-        yield self._mixed(FARTHEST), RATES
+        yield self._mixed(varied=True), RATES
         if most and any(spatial_axes(a.shape) for a in self.problem.batches[0].values()):
-            yield self._mixed(0.0), RATES[-1:]  # a network with nothing to spare may not take more
+            yield self._mixed(varied=False), RATES[-1:]  # a network with nothing to spare may not take more
 
     def _fitted(
         self, given: list[Rows], more: Sequence[Feeds], rates: Sequence[float], plan: _Plan
@@ -130,12 +129,9 @@ class _Whole:
         with self._descent(rows) as descent:
             if not descent.fits(rows, self.start):
                 return {}
-            real, judge = given[:-aside], given[-aside:]
-            # Mixtures are half of what is read.
-            times = 1 if self._respoken else max(1, len(extra) // len(real))
-            return self._rounds(descent, [*extra, *real * times], judge, plan, rates)
+            return self._descended(descent, [*extra, *given[:-aside]], given[-aside:], plan, rates)
 
-    def _rounds(
+    def _descended(
         self,
         descent: Descent,
         learn: Sequence[Rows],
@@ -145,22 +141,14 @@ class _Whole:
     ) -> Mapping[str, Array]:
         """New weights; none where nothing is gained."""
         together = min(plan.together, len(learn))
-
-        def fitted(start: Mapping[str, Array], steps: int, rate: float, given_up: bool = False) -> Fitted:
-            random = np.random.default_rng((self.problem.seed, steps))
-            return descend(descent, start, learn, judge, steps, together, random, rate, given_up)
-
+        steps = plan.long if descent.loss(judge, self.start)[0] > NEAR else plan.steps
         for rate in rates:
-            found = fitted(self.start, plan.steps, rate, given_up=rate > min(RATES))
+            random = np.random.default_rng((self.problem.seed, steps))
+            last = rate == rates[-1]
+            found = descend(descent, self.start, learn, judge, steps, together, random, rate, not last)
             if found.after < (1 - LEAST_GAIN) * found.before:
-                break
-        else:
-            return {}
-        more = min(LONGER * plan.steps, plan.in_all - plan.steps)
-        gains = found.after < (1 - GOING_ON) * found.before and found.after > NEAR
-        if self.problem.lifelike and gains and more > plan.steps:
-            found = fitted(found.weights, more, rate)
-        return found.weights
+                return found.weights
+        return {}
 
     def _plan(self) -> _Plan | None:
         """What work and memory allow, from what a single sample costs; None if nothing can be fitted."""
@@ -178,9 +166,9 @@ class _Whole:
         together = -(-wanted // samples)
         held = rows[0].nbytes
         step = max(1, work * samples * together)
-        return _Plan(
-            min(STEPS, WORK // step), samples, together, HELD // max(1, held * samples), ALL_WORK // step
-        )
+        steps = min(STEPS, WORK // step)
+        long = max(steps, min(LONG, LONG_WORK // step))
+        return _Plan(steps, long, samples, together, HELD // max(1, held * samples))
 
     def _samples(self, feeds: Feeds) -> int:
         """How many samples a batch can be taken apart into."""
@@ -199,12 +187,14 @@ class _Whole:
 
     @functools.cached_property
     def _respoken(self) -> Sequence[Feeds]:
-        """The inputs with words of the model's own, if it is a language model."""
+        """Text of its own, if this is a language model: passages, and the inputs with words replaced."""
         problem = self.problem
-        return respoken(problem.model, problem.batches, self._tables, problem.seed, RESPOKEN)
+        given = problem.model, problem.batches, self._tables, problem.seed
+        along = respoken(*given, RESPOKEN)
+        return (*passages(*given, PASSAGES), *along) if along else ()
 
-    def _mixed(self, farthest: float) -> Iterator[Feeds]:
-        return mixed(self.problem.batches, self._tables, self.problem.seed, farthest)
+    def _mixed(self, varied: bool) -> Iterator[Feeds]:
+        return mixed(self.problem.batches, self._tables, self.problem.seed, varied)
 
     def _sliced(self, feeds: Feeds, samples: int) -> list[Feeds]:
         size = self._samples(feeds)

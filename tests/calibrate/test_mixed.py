@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 
 from graphprune.calibrate.mixed import Feeds, mixed
 
@@ -23,17 +24,41 @@ def test_numbers_lie_in_between() -> None:
     assert (found.max(axis=(2, 3)) == found.min(axis=(2, 3))).all()  # one share for each sample
 
 
-def test_pictures_are_moved_and_mirrored_wherever_their_channels_are() -> None:
-    """One bright pixel in the middle of an edge: it moves by a tenth of a side at most, or to the other edge."""
-    for shape, channels in (((4, 3, 20, 30), 1), ((4, 20, 30, 3), 3)):
-        picture = np.zeros(shape, np.float32)
-        bright = np.moveaxis(picture, channels, 1)
-        bright[:, :, 10, 4] = 1
-        found = np.concatenate([np.moveaxis(b["x"], channels, 1) for b in taken([{"x": picture}], {}, 30)])
-        assert (found == found[:, :1]).all()  # channels move together
-        places = np.argwhere(found[:, 0] > 0)[:, 1:]
-        assert set(places[:, 0]) == {8, 9, 10, 11, 12}
-        assert set(places[:, 1]) == {*range(1, 8), *range(22, 29)}
+@pytest.mark.parametrize(("shape", "channels"), [((4, 3, 20, 30), 1), ((4, 20, 30, 3), 3)])
+def test_pictures_are_moved_stretched_and_mirrored(shape: tuple[int, ...], channels: int) -> None:
+    """A bright spot left of the middle: it moves by a tenth of a side and a fourth of its distance to the middle."""
+    picture = np.zeros(shape, np.float32)
+    bright = np.moveaxis(picture, channels, 1)
+    bright[:, :, 9:11, 4:6] = 1
+    found = np.concatenate([np.moveaxis(b["x"], channels, 1) for b in taken([{"x": picture}], {}, 60)])
+    assert (found == found[:, :1]).all()  # channels move together
+    places = np.argwhere(found[:, 0] > 0)[:, 1:]
+    assert places[:, 0].min() in (6, 7)
+    assert places[:, 0].max() in (12, 13)
+    assert {3, 4, 5, 6, 24, 25, 26} <= set(places[:, 1])
+    assert not {12, 13, 14, 15, 16, 17} & set(places[:, 1])
+
+
+def test_pieces_are_laid_into_pictures() -> None:
+    """Of a black and of a white picture: some mixtures are grey, some have a rectangle of one in the other."""
+    ends = np.repeat(np.float32([0, 1]), 20).reshape(-1, 1, 1, 1)
+    given = [{"x": np.broadcast_to(ends, (40, 3, 12, 16)).copy()}]
+    found = np.concatenate([b["x"] for b in taken(given, {}, 4)])
+    pieces = [p for p in found if p.max() != p.min()]
+    assert 0.1 < len(pieces) / len(found) < 0.4  # half of those that are made of both
+    for picture in pieces:
+        assert (picture == picture[:1]).all()  # in all channels alike
+        assert any(_is_rectangle(p) for p in (picture[0] == 0, picture[0] == 1))
+
+
+def _is_rectangle(places: np.ndarray) -> bool:
+    return bool((places == places.any(axis=1, keepdims=True) & places.any(axis=0, keepdims=True)).all())
+
+
+def test_pictures_are_only_mixed_where_nothing_else_is_asked() -> None:
+    pictures = [{"x": np.full((6, 3, 12, 16), value, np.float32)} for value in (0.0, 1.0)]
+    for batch in itertools.islice(mixed(pictures, {}, 0, varied=False), 8):
+        assert (batch["x"] == batch["x"][:, :1, :1, :1]).all()
 
 
 def test_tokens_are_those_of_other_samples() -> None:

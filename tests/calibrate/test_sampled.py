@@ -8,7 +8,14 @@ import onnx_ir as ir
 import pytest
 
 from graphprune.calibrate import load_calibration
-from graphprune.calibrate.sampled import REPLACED, WORK, draw_sequences, respoken
+from graphprune.calibrate.sampled import (
+    BEGUN,
+    REPLACED,
+    WORK,
+    draw_sequences,
+    passages,
+    respoken,
+)
 from graphprune.normalise import normalise
 from graphprune.runtime import record
 
@@ -111,5 +118,23 @@ def test_text_that_is_given_is_spoken_along() -> None:
     assert said[changed].mean() > 0.9
 
 
+@pytest.mark.parametrize(("length", "read"), [(150, 128), (40, 40)])
+def test_passages_go_on_with_what_was_given(length: int, read: int) -> None:
+    """Each begins with tokens of the text, here of two kinds, and is followed by another one."""
+    given = {"ids": np.random.default_rng(0).integers(5, 7, (16, length))}
+    found = passages(model_of(SPEAKS), [given], {"ids": TOKENS}, 0, 50)
+    assert [f["ids"].shape for f in found] == [(16, read)] * 3
+    for ids in (f["ids"][:, start : start + min(read, 64)] for f in found for start in range(0, read, 64)):
+        assert set(ids[:, :BEGUN].ravel()) == {5, 6}
+        after = ids[:, BEGUN - 1 :]
+        assert ((after[:, 1:] - after[:, :-1]) % TOKENS == 3).mean() > 0.9
+
+
+def test_passages_cost_no_more_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphprune.calibrate.sampled.WORK", 1.5 * 16 * 20 * 20 / 2 * TOKENS * TOKENS)
+    assert len(passages(model_of(SPEAKS), [feeds()], {"ids": TOKENS}, 0, 1000)) == 1
+
+
 def test_who_does_not_speak_says_nothing() -> None:
     assert respoken(model_of(LOOKS_AHEAD), [feeds()], {"ids": TOKENS}, 0) == ()
+    assert passages(model_of(LOOKS_AHEAD), [feeds()], {"ids": TOKENS}, 0, 1000) == ()

@@ -11,7 +11,6 @@ import pytest
 from numpy.typing import NDArray
 
 import graphprune
-from graphprune import inputs
 from graphprune.analysis.facts import read_graph
 from graphprune.compensate import whole
 from graphprune.compensate.likeness import Likeness
@@ -116,8 +115,8 @@ def test_scores_of_words_are_known_by_the_table(words: int, columns: int, tied: 
     assert stretch.scores == ({"y"} if words == columns else set())
 
 
-def fitted_in_rounds(monkeypatch: pytest.MonkeyPatch, work: int) -> list[int]:
-    """The steps of every round."""
+def steps_taken(monkeypatch: pytest.MonkeyPatch, work: int) -> list[int]:
+    """How many each time weights are fitted."""
     found, descend = [], whole.descend
 
     def counted(*given: Any) -> Any:
@@ -126,24 +125,24 @@ def fitted_in_rounds(monkeypatch: pytest.MonkeyPatch, work: int) -> list[int]:
 
     monkeypatch.setattr(whole, "descend", counted)
     monkeypatch.setattr(whole, "STEPS", 100)
-    monkeypatch.setattr(whole, "ALL_WORK", work)
+    monkeypatch.setattr(whole, "LONG", 300)
+    monkeypatch.setattr(whole, "LONG_WORK", work)
     calib = np.random.default_rng(1).standard_normal((512, 8)).astype(np.float32)
     lost(model_of(*SCORES), calib, calib)
     return found
 
 
-def test_a_longer_round_follows_where_much_is_gained(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert fitted_in_rounds(monkeypatch, whole.ALL_WORK) == [100, 100 * whole.LONGER]
+def test_real_inputs_are_fitted_to_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert steps_taken(monkeypatch, whole.LONG_WORK) == [300]
 
 
-def test_rounds_end_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert fitted_in_rounds(monkeypatch, 0) == [100]
+def test_what_is_near_is_not_fitted_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole, "NEAR", 1.0)
+    assert steps_taken(monkeypatch, whole.LONG_WORK) == [100]
 
 
-def test_made_up_inputs_are_fitted_to_for_one_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = inputs.CompensationProblem
-    monkeypatch.setattr(inputs, "CompensationProblem", lambda *given: problem(*given[:-1], False))
-    assert fitted_in_rounds(monkeypatch, whole.ALL_WORK) == [100]
+def test_steps_end_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert steps_taken(monkeypatch, 0) == [100]
 
 
 def lost(model: onnx.ModelProto, calib: Array, fresh: Array) -> float:
@@ -167,7 +166,7 @@ def test_few_inputs_are_not_learnt_by_heart(monkeypatch: pytest.MonkeyPatch) -> 
     draw = np.random.default_rng(1)
     calib, fresh = (draw.standard_normal((n, 8)).astype(np.float32) for n in (192, 256))
     nearer = lost(model, calib, fresh)
-    monkeypatch.setattr(whole, "mixed", lambda *_: iter(()))
+    monkeypatch.setattr(whole, "mixed", lambda *_, **__: iter(()))
     assert nearer < 0.9 * lost(model, calib, fresh)
 
 
