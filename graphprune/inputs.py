@@ -147,7 +147,6 @@ class Inputs:
             seed,
             lambda done, total: say(f"repair {done}/{total}") if done < total else None,
             not lifelike and self.twin is None,
-            lifelike,
         )
         with single_threaded():
             found: Repair = find_pass("compensation", compensation).run(problem)

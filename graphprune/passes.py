@@ -175,7 +175,6 @@ class CompensationProblem:
         seed: of everything random.
         say: told how much is done, of how much.
         made_up: the inputs are not real ones, not drawn by the model itself, and not seen through a twin.
-        lifelike: the inputs are real ones, or drawn by the model itself.
     """
 
     model: ir.Model
@@ -186,7 +185,6 @@ class CompensationProblem:
     seed: int
     say: Callable[[int, int], None] = lambda done, total: None
     made_up: bool = False
-    lifelike: bool = True
 
 
 @dataclass(frozen=True, slots=True)
