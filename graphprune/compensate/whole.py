@@ -36,9 +36,10 @@ Feeds = Mapping[str, Array]
 
 WORK = 400_000_000_000  # multiply-adds of all steps forwards, elements counted in, where the loss is small
 LONG_WORK = 2 * WORK  # the same where it is not
+SPOKEN_WORK = 5 * WORK  # the same for a language model, which does not run out of things to read
 MEMORY = 1 << 28  # bytes of tensors that a batch makes forwards
 HELD = 3 << 29  # bytes of what all batches read and should give
-STEPS, FEWEST_STEPS, LONG = 400, 100, 3000
+STEPS, FEWEST_STEPS, LONG, SPOKEN = 400, 100, 3000, 5000
 ROWS = 1024  # of the outputs in one step
 RATES = (RATE, RATE / 4)  # tried in turn: a narrow network near its best is led away by large steps
 LEAST_GAIN = 0.01  # of the loss; below it weights stay as they are
@@ -55,6 +56,7 @@ class _Plan:
     Attributes:
         steps: where the network is near already.
         long: where it is not.
+        spoken: of a language model where it is not.
         samples: of a batch.
         together: batches of a step.
         most: batches that can be held.
@@ -62,6 +64,7 @@ class _Plan:
 
     steps: int
     long: int
+    spoken: int
     samples: int
     together: int
     most: int
@@ -110,8 +113,8 @@ class _Whole:
 
     def _more(self, most: int) -> Iterator[tuple[Iterable[Feeds], Sequence[float]]]:
         """Inputs beside the given ones, and rates to try with them; others where these lead nowhere."""
-        if most and self._respoken:
-            yield self._respoken, RATES
+        if most and self._own_text:
+            yield self._own_text, RATES
             return
         yield self._mixed(varied=True), RATES
         if most and any(spatial_axes(a.shape) for a in self.problem.batches[0].values()):
@@ -141,7 +144,9 @@ class _Whole:
     ) -> Mapping[str, Array]:
         """New weights; none where nothing is gained."""
         together = min(plan.together, len(learn))
-        steps = plan.long if descent.loss(judge, self.start)[0] > NEAR else plan.steps
+        steps = plan.steps
+        if descent.loss(judge, self.start)[0] > NEAR:
+            steps = plan.spoken if self._own_text else plan.long
         for rate in rates:
             random = np.random.default_rng((self.problem.seed, steps))
             last = rate == rates[-1]
@@ -168,7 +173,8 @@ class _Whole:
         step = max(1, work * samples * together)
         steps = min(STEPS, WORK // step)
         long = max(steps, min(LONG, LONG_WORK // step))
-        return _Plan(steps, long, samples, together, HELD // max(1, held * samples))
+        spoken = max(steps, min(SPOKEN, SPOKEN_WORK // step))
+        return _Plan(steps, long, spoken, samples, together, HELD // max(1, held * samples))
 
     def _samples(self, feeds: Feeds) -> int:
         """How many samples a batch can be taken apart into."""
@@ -186,7 +192,7 @@ class _Whole:
         return bounds(self.problem.model, dict(self.problem.analysis.recording.sizes))
 
     @functools.cached_property
-    def _respoken(self) -> Sequence[Feeds]:
+    def _own_text(self) -> Sequence[Feeds]:
         """Text of its own, if this is a language model: passages, and the inputs with words replaced."""
         problem = self.problem
         given = problem.model, problem.batches, self._tables, problem.seed
