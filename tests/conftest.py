@@ -13,6 +13,7 @@ import onnx
 import pytest
 
 from graphprune.cli import main
+from graphprune.compensate import whole
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = """
@@ -43,6 +44,14 @@ class Finished:
 
 
 Cli = Callable[..., Finished]
+
+
+@pytest.fixture(autouse=True)
+def short_fit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few steps of the last fit, except where slow tests ask how good it is."""
+    if not request.node.get_closest_marker("slow") and not request.node.get_closest_marker("zoo"):
+        for name in ("LONG", "SPOKEN"):
+            monkeypatch.setattr(whole, name, whole.STEPS)
 
 
 def small_net(hidden: int = 12) -> onnx.ModelProto:
