@@ -101,15 +101,24 @@ class _Whole:
         given = list(itertools.islice(self._batches(self.problem.batches, plan), plan.most))
         if len(given) < max(_FEWEST_BATCHES, plan.together):
             return Repair()
-        most = max(0, min(plan.most - len(given), plan.long * plan.together))
         real = self._rows(given)
         if not real:
             return Repair()
+        steps = self._steps(real, plan)
+        most = max(0, min(plan.most - len(given), steps * plan.together))
         for more, rates in self._more(most):
-            found = self._fitted(real, list(itertools.islice(self._batches(more, plan), most)), rates, plan)
+            extra = list(itertools.islice(self._batches(more, plan), most))
+            found = self._fitted(real, extra, rates, steps, plan.together)
             if found:
                 return Repair({n: self.narrow.restored(n, a) for n, a in found.items()})
         return Repair()
+
+    def _steps(self, given: list[Rows], plan: _Plan) -> int:
+        """How many to take from where the network is."""
+        with self._descent(given) as descent:
+            if not descent.fits(given, self.start) or descent.loss(given, self.start)[0] <= NEAR:
+                return plan.steps
+        return plan.spoken if self._own_text else plan.long
 
     def _more(self, most: int) -> Iterator[tuple[Iterable[Feeds], Sequence[float]]]:
         """Inputs beside the given ones, and rates to try with them; others where these lead nowhere."""
@@ -121,7 +130,7 @@ class _Whole:
             yield self._mixed(varied=False), RATES[-1:]  # a network with nothing to spare may not take more
 
     def _fitted(
-        self, given: list[Rows], more: Sequence[Feeds], rates: Sequence[float], plan: _Plan
+        self, given: list[Rows], more: Sequence[Feeds], rates: Sequence[float], steps: int, together: int
     ) -> Mapping[str, Array]:
         """New weights; none where nothing is gained."""
         aside = max(1, len(given) // (4 if more else 8))
@@ -132,27 +141,14 @@ class _Whole:
         with self._descent(rows) as descent:
             if not descent.fits(rows, self.start):
                 return {}
-            return self._descended(descent, [*extra, *given[:-aside]], given[-aside:], plan, rates)
-
-    def _descended(
-        self,
-        descent: Descent,
-        learn: Sequence[Rows],
-        judge: Sequence[Rows],
-        plan: _Plan,
-        rates: Sequence[float],
-    ) -> Mapping[str, Array]:
-        """New weights; none where nothing is gained."""
-        together = min(plan.together, len(learn))
-        steps = plan.steps
-        if descent.loss(judge, self.start)[0] > NEAR:
-            steps = plan.spoken if self._own_text else plan.long
-        for rate in rates:
-            random = np.random.default_rng((self.problem.seed, steps))
-            last = rate == rates[-1]
-            found = descend(descent, self.start, learn, judge, steps, together, random, rate, not last)
-            if found.after < (1 - LEAST_GAIN) * found.before:
-                return found.weights
+            learn, judge = [*extra, *given[:-aside]], given[-aside:]
+            at_once = min(together, len(learn))
+            for rate in rates:
+                random = np.random.default_rng((self.problem.seed, steps))
+                last = rate == rates[-1]
+                found = descend(descent, self.start, learn, judge, steps, at_once, random, rate, not last)
+                if found.after < (1 - LEAST_GAIN) * found.before:
+                    return found.weights
         return {}
 
     def _plan(self) -> _Plan | None:
