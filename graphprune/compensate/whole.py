@@ -106,9 +106,10 @@ class _Whole:
             return Repair()
         steps = self._steps(real, plan)
         most = max(0, min(plan.most - len(given), steps * plan.together))
-        for more, rates in self._more(most):
+        ways = self._ways(most)
+        for k, (more, rates) in enumerate(ways, 1):
             extra = list(itertools.islice(self._batches(more, plan), most))
-            found = self._fitted(real, extra, rates, steps, plan.together)
+            found = self._fitted(real, extra, rates, steps, plan.together, k == len(ways))
             if found:
                 return Repair({n: self.narrow.restored(n, a) for n, a in found.items()})
         return Repair()
@@ -120,19 +121,27 @@ class _Whole:
                 return plan.steps
         return plan.spoken if self._own_text else plan.long
 
-    def _more(self, most: int) -> Iterator[tuple[Iterable[Feeds], Sequence[float]]]:
+    def _ways(self, most: int) -> list[tuple[Iterable[Feeds], Sequence[float]]]:
         """Inputs beside the given ones, and rates to try with them; others where these lead nowhere."""
         if most and self._own_text:
-            yield self._own_text, RATES
-            return
-        yield self._mixed(varied=True), RATES
+            return [(self._own_text, RATES)]
+        found: list[tuple[Iterable[Feeds], Sequence[float]]] = [(self._mixed(varied=True), RATES)]
         if most and any(spatial_axes(a.shape) for a in self.problem.batches[0].values()):
-            yield self._mixed(varied=False), RATES[-1:]  # a network with nothing to spare may not take more
+            found.append(
+                (self._mixed(varied=False), RATES[-1:])
+            )  # one with nothing to spare
+        return found
 
     def _fitted(
-        self, given: list[Rows], more: Sequence[Feeds], rates: Sequence[float], steps: int, together: int
+        self,
+        given: list[Rows],
+        more: Sequence[Feeds],
+        rates: Sequence[float],
+        steps: int,
+        together: int,
+        final: bool,
     ) -> Mapping[str, Array]:
-        """New weights; none where nothing is gained."""
+        """New weights; none where nothing is gained. What leads away is given up but on the final try."""
         aside = max(1, len(given) // (4 if more else 8))
         extra = self._rows(more) if more else []
         if len(extra) < len(more):
@@ -145,8 +154,8 @@ class _Whole:
             at_once = min(together, len(learn))
             for rate in rates:
                 random = np.random.default_rng((self.problem.seed, steps))
-                last = rate == rates[-1]
-                found = descend(descent, self.start, learn, judge, steps, at_once, random, rate, not last)
+                given_up = not final or rate != rates[-1]
+                found = descend(descent, self.start, learn, judge, steps, at_once, random, rate, given_up)
                 if found.after < (1 - LEAST_GAIN) * found.before:
                     return found.weights
         return {}
