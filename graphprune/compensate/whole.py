@@ -127,9 +127,7 @@ class _Whole:
             return [(self._own_text, RATES)]
         found: list[tuple[Iterable[Feeds], Sequence[float]]] = [(self._mixed(varied=True), RATES)]
         if most and any(spatial_axes(a.shape) for a in self.problem.batches[0].values()):
-            found.append(
-                (self._mixed(varied=False), RATES[-1:])
-            )  # one with nothing to spare
+            found.append((self._mixed(varied=False), RATES[-1:]))  # one with nothing to spare
         return found
 
     def _fitted(
