@@ -34,9 +34,8 @@ from graphprune.passes import CompensationProblem, Repair
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
-WORK = 400_000_000_000  # multiply-adds of all steps forwards, elements counted in, where the loss is small
-LONG_WORK = 2 * WORK  # the same where it is not
-SPOKEN_WORK = 5 * WORK  # the same for a language model, which does not run out of things to read
+WORK = 500_000_000_000  # multiply-adds of all steps forwards, elements counted in
+SPOKEN_WORK = 4 * WORK  # the same for a language model, which does not run out of things to read
 MEMORY = 1 << 28  # bytes of tensors that a batch makes forwards
 HELD = 3 << 29  # bytes of what all batches read and should give
 STEPS, FEWEST_STEPS, LONG, SPOKEN = 400, 100, 3000, 5000
@@ -174,9 +173,8 @@ class _Whole:
         together = -(-wanted // samples)
         held = rows[0].nbytes
         step = max(1, work * samples * together)
-        steps = min(STEPS, WORK // step)
-        long = max(steps, min(LONG, LONG_WORK // step))
-        spoken = max(steps, min(SPOKEN, SPOKEN_WORK // step))
+        steps, long = (min(most, WORK // step) for most in (STEPS, LONG))
+        spoken = min(SPOKEN, SPOKEN_WORK // step)
         return _Plan(steps, long, spoken, samples, together, HELD // max(1, held * samples))
 
     def _samples(self, feeds: Feeds) -> int:

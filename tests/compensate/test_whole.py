@@ -115,7 +115,7 @@ def test_scores_of_words_are_known_by_the_table(words: int, columns: int, tied: 
     assert stretch.scores == ({"y"} if words == columns else set())
 
 
-def steps_taken(monkeypatch: pytest.MonkeyPatch, work: int) -> list[int]:
+def steps_taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many each time weights are fitted."""
     found, descend = [], whole.descend
 
@@ -126,23 +126,27 @@ def steps_taken(monkeypatch: pytest.MonkeyPatch, work: int) -> list[int]:
     monkeypatch.setattr(whole, "descend", counted)
     monkeypatch.setattr(whole, "STEPS", 100)
     monkeypatch.setattr(whole, "LONG", 300)
-    monkeypatch.setattr(whole, "LONG_WORK", work)
     calib = np.random.default_rng(1).standard_normal((512, 8)).astype(np.float32)
     lost(model_of(*SCORES), calib, calib)
     return found
 
 
 def test_real_inputs_are_fitted_to_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert steps_taken(monkeypatch, whole.LONG_WORK) == [300]
+    assert steps_taken(monkeypatch) == [300]
 
 
 def test_what_is_near_is_not_fitted_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whole, "NEAR", 1.0)
-    assert steps_taken(monkeypatch, whole.LONG_WORK) == [100]
+    assert steps_taken(monkeypatch) == [100]
 
 
 def test_steps_end_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert steps_taken(monkeypatch, 0) == [100]
+    plan = whole._Whole._plan
+    monkeypatch.setattr(whole, "WORK", 12_000_000)
+    plans: list[Any] = []
+    monkeypatch.setattr(whole._Whole, "_plan", lambda self: plans.append(plan(self)) or plans[-1])
+    (steps,) = steps_taken(monkeypatch)
+    assert steps == plans[0].long < 300
 
 
 def lost(model: onnx.ModelProto, calib: Array, fresh: Array) -> float:
