@@ -142,7 +142,7 @@ def test_what_is_near_is_not_fitted_for_long(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_steps_end_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = whole._Whole._plan
-    monkeypatch.setattr(whole, "WORK", 12_000_000)
+    monkeypatch.setattr(whole, "WORK", 5_000_000)
     plans: list[Any] = []
     monkeypatch.setattr(whole._Whole, "_plan", lambda self: plans.append(plan(self)) or plans[-1])
     (steps,) = steps_taken(monkeypatch)
