@@ -42,7 +42,7 @@ STEPS, FEWEST_STEPS, LONG, SPOKEN = 400, 100, 3000, 5000
 ROWS = 1024  # of the outputs in one step
 RATES = (RATE, RATE / 4)  # tried in turn: a narrow network near its best is led away by large steps
 LEAST_GAIN = 0.01  # of the loss; below it weights stay as they are
-NEAR = 0.002  # loss at which few steps are enough
+NEAR = 0.005  # loss at which few steps are enough
 PASSAGES = 1024  # sequences of a language model's own text that are read
 RESPOKEN = 2  # times that a language model's text is read with words of its own
 _FEWEST_BATCHES = 4
@@ -114,9 +114,10 @@ class _Whole:
         return Repair()
 
     def _steps(self, given: list[Rows], plan: _Plan) -> int:
-        """How many to take from where the network is."""
+        """How many to take from where the network is, on inputs that judge later too."""
+        judge = given[-max(1, len(given) // 4) :]
         with self._descent(given) as descent:
-            if not descent.fits(given, self.start) or descent.loss(given, self.start)[0] <= NEAR:
+            if not descent.fits(given, self.start) or descent.loss(judge, self.start)[0] <= NEAR:
                 return plan.steps
         return plan.spoken if self._own_text else plan.long
 
