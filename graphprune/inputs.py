@@ -146,7 +146,8 @@ class Inputs:
             memory,
             seed,
             lambda done, total: say(f"repair {done}/{total}") if done < total else None,
-            not lifelike and self.twin is None,
+            lifelike,
+            made_up=not lifelike and self.twin is None,
         )
         with single_threaded():
             found: Repair = find_pass("compensation", compensation).run(problem)
@@ -279,19 +280,33 @@ def _among(feeds: Mapping[str, Any], batches: Sequence[Mapping[str, Any]]) -> bo
 def _impressed(
     calibration: Calibration, model: ir.Model, analysis: Analysis, wanted: Wanted, seed: int
 ) -> Calibration:
-    """Made-up pictures as a classifier sees its classes in them, if it is one."""
+    """Made-up pictures with what a network was trained on in them, as far as it tells."""
+    twin = _twin(model, analysis, calibration.batches, calibration.kinds, calibration, wanted)
+    moments = {} if twin is None else twin.moments
     with single_threaded():
-        found = impressed(model, analysis, calibration.batches, seed, wanted.memory // 4)
+        found = impressed(model, analysis, calibration.batches, moments, seed, wanted.memory // 4)
     if found is None:
         return calibration
-    return replace(calibration, batches=found, source=f"{calibration.source}, each moved towards a class")
+    return replace(calibration, batches=found, source=f"{calibration.source}, moved towards those of training")
+
+
+def _twin(
+    model: ir.Model,
+    analysis: Analysis,
+    batches: Sequence[Mapping[str, NDArray[Any]]],
+    kinds: Sequence[int],
+    calibration: Calibration,
+    wanted: Wanted,
+) -> Twin | None:
+    """The twin of a network on some made-up inputs."""
+    most = -(-_TWIN_SAMPLES * len(calibration.batches) // calibration.samples)
+    return make_twin(model, analysis, batches[:most], kinds[:most], wanted.memory)
 
 
 def _beside_twin(inputs: Inputs, kinds: Sequence[int], wanted: Wanted, seed: int) -> Inputs:
     """The same with statistics of the model's twin, if it has one."""
     batches = inputs.statistics.batches
-    most = -(-_TWIN_SAMPLES * len(inputs.calibration.batches) // inputs.calibration.samples)
-    twin = make_twin(inputs.model, inputs.analysis, batches[:most], kinds[:most], wanted.memory)
+    twin = _twin(inputs.model, inputs.analysis, batches, kinds, inputs.calibration, wanted)
     if twin is None:
         return inputs
     statistics = Statistics(twin.model, twin.analysis, batches, budget=wanted.memory, seed=seed)

@@ -174,7 +174,8 @@ class CompensationProblem:
         budget: bytes of activations to hold in memory.
         seed: of everything random.
         say: told how much is done, of how much.
-        made_up: the inputs are not real ones, not drawn by the model itself, and not seen through a twin.
+        lifelike: the inputs are real ones, or drawn by the model itself.
+        made_up: they are not, nor seen through a twin.
     """
 
     model: ir.Model
@@ -184,6 +185,7 @@ class CompensationProblem:
     budget: int
     seed: int
     say: Callable[[int, int], None] = lambda done, total: None
+    lifelike: bool = True
     made_up: bool = False
 
 

@@ -50,7 +50,7 @@ Cli = Callable[..., Finished]
 def short_fit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few steps of the last fit, except where slow tests ask how good it is."""
     if not request.node.get_closest_marker("slow") and not request.node.get_closest_marker("zoo"):
-        for name in ("LONG", "SPOKEN"):
+        for name in ("LONG", "MADE_UP", "SPOKEN"):
             monkeypatch.setattr(whole, name, whole.STEPS)
 
 

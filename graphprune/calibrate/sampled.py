@@ -241,7 +241,8 @@ def _drawn(session: Session, speaker: Speaker, feeds: Feeds, random: np.random.G
     """Each token by what the model says of it after those before; the first by what it says on average."""
     tokens = feeds[speaker.tokens].copy()
     feeds = {**feeds, speaker.tokens: tokens}
-    usual = _chances(_said(session, speaker, feeds, min(_FIRST, tokens.shape[1]))).mean(axis=(0, 1))
+    first = min(_FIRST, tokens.shape[1])
+    usual = _chances(_said(session, speaker, feeds, first, slice(first))).mean(axis=(0, 1))
     tokens[:, 0] = random.choice(speaker.bound, len(tokens), p=usual / usual.sum())
     return _gone_on(session, speaker, feeds, 1, random)
 
@@ -254,15 +255,15 @@ def _gone_on(
     feeds = {n: _in_order(a) if _counts(n, a, tokens) else a for n, a in feeds.items()}
     feeds[speaker.tokens] = tokens
     for position in range(start, tokens.shape[1]):
-        said = _said(session, speaker, feeds, position)[:, position - 1]
+        said = _said(session, speaker, feeds, position, slice(position - 1, position))[:, 0]
         tokens[:, position] = (said + random.gumbel(size=said.shape)).argmax(axis=1)
     return feeds
 
 
-def _said(session: Session, speaker: Speaker, feeds: Feeds, length: int) -> Array:
-    """Scores after each token up to a position, `(sequences, positions, bound)`."""
+def _said(session: Session, speaker: Speaker, feeds: Feeds, length: int, wanted: slice) -> Array:
+    """Scores after some of the first tokens, `(sequences, positions, bound)`."""
     read = _shortened(feeds, feeds[speaker.tokens].shape[1], length) if speaker.free else feeds
-    found = session.run(read, [speaker.scores])[speaker.scores]
+    found = session.run(read, [speaker.scores])[speaker.scores][:, wanted]
     return _as_scores(found.astype(np.float64))[..., : speaker.bound]
 
 

@@ -1,11 +1,13 @@
-"""Moves made-up pictures until a classifier sees its classes in them.
+"""Moves made-up pictures until a network sees in them what it was trained on.
 
 Whatever pictures are made of, a classifier takes most of them for a few of its classes, and is sure of few:
 its features for the others are hardly stirred, so what they need looks as if it could go. Gradients at the
 input move each picture towards a class of its own: class impressions (Mopuri et al., ECCV 2018; Nayak et
-al., "Zero-Shot Knowledge Distillation in Deep Networks", ICML 2019). They are taken in frequencies, low ones
-first, and with small shifts (Olah et al., "Feature Visualization", Distill 2017); otherwise what comes is
-noise that only this network believes in.
+al., "Zero-Shot Knowledge Distillation in Deep Networks", ICML 2019). Channels, too, are stirred otherwise
+than in training, the more the deeper: the same gradients bring their means and spreads over a batch to what
+normalisation has left in the network of those (DeepInversion: Yin et al., "Dreaming to Distill", CVPR 2020).
+Steps are taken in frequencies, low ones first, and with small shifts (Olah et al., "Feature Visualization",
+Distill 2017); otherwise what comes is noise that only this network believes in.
 """
 
 from __future__ import annotations
@@ -29,66 +31,88 @@ from graphprune.compensate.likeness import Likeness
 from graphprune.compensate.optimisers import Adam
 from graphprune.compensate.stretch import find_way
 from graphprune.compensate.walk import Walk
+from graphprune.statistics.twins import Moments
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
 WORK = 200_000_000_000  # multiply-adds of all steps forwards, elements counted in
 STEPS, FEWEST_STEPS = 80, 20
+MATCHED = 0.3  # weight of a layer's channels beside the class of each picture
 RATE = 0.01  # of the first steps, for each frequency of a picture whose variance is about one
 SURE = 0.95  # what a picture should be taken for its class with
 SHIFT = 1  # pixels, at most
 _CLASSES = (2, 10_000)
+_FLAT = 1e-3  # of the spread that channels have, below which one has none
 
 
 def impressed(
-    model: ir.Model, analysis: Analysis, batches: Sequence[Feeds], seed: int, budget: int
+    model: ir.Model,
+    analysis: Analysis,
+    batches: Sequence[Feeds],
+    moments: Mapping[str, Moments],
+    seed: int,
+    budget: int,
 ) -> tuple[Feeds, ...] | None:
-    """Made-up pictures, each moved towards a class; None for what is not a classifier of pictures.
+    """Made-up pictures, moved towards classes and towards what channels looked like in training.
 
     Args:
         model: a normalised model.
         analysis: of that model.
         batches: made-up inputs, all of the same shapes.
+        moments: of channels in training, by tensor.
         seed: of the classes.
         budget: bytes of activations to hold in memory.
+
+    Returns:
+        As many batches; None where the model reads no picture that gradients reach, or neither tells classes
+        nor has moments.
     """
     pictures = [n for n, a in batches[0].items() if a.dtype == np.float32 and spatial_axes(a.shape)]
     nodes, ends = find_way(analysis.facts)
-    if len(pictures) != 1 or len(ends) != 1 or not any(pictures[0] in n.inputs for n in nodes):
+    if len(pictures) != 1 or not any(pictures[0] in n.inputs for n in nodes):
         return None
     walk = Walk(model, analysis.facts, batches, budget)
     with contextlib.closing(walk):
-        return _moved(walk, nodes, pictures[0], next(iter(ends)), batches, seed)
+        return _moved(walk, nodes, pictures[0], tuple(ends), batches, moments, seed)
 
 
 def _moved(
-    walk: Walk, nodes: Sequence[NodeFacts], picture: str, end: str, batches: Sequence[Feeds], seed: int
+    walk: Walk,
+    nodes: Sequence[NodeFacts],
+    picture: str,
+    ends: tuple[str, ...],
+    batches: Sequence[Feeds],
+    moments: Mapping[str, Moments],
+    seed: int,
 ) -> tuple[Feeds, ...] | None:
     made = {o for n in nodes for o in n.outputs}
     weights = walk.builder.model.graph.initializers
     read = dict.fromkeys(n for node in nodes for n in node.inputs if n)
     given = [n for n in read if n not in made and n not in weights and n != picture]
-    walk.advance([picture, end, *given], {})
-    scores = [walk.get(end, k) for k in range(len(batches))]
-    if not _tell_classes(scores):
+    walk.advance([picture, *ends, *given], {})
+    wanted = [{n: walk.get(n, k) for n in ends} for k in range(len(batches))]
+    goals: dict[str, Likeness] = {n: _Channels() for n in moments if n in made}
+    if len(ends) == 1 and _tell_classes([w[ends[0]] for w in wanted]):
+        goals[ends[0]] = _Classes()
+        wanted = [{n: _wanted(s, (seed, k)) for n, s in w.items()} for k, w in enumerate(wanted)]
+    if not goals:
         return None
-    rows = [
-        Rows({n: walk.get(n, k) for n in given}, {end: _wanted(s, (seed, k))}) for k, s in enumerate(scores)
-    ]
     first = {picture: batches[0][picture]}
-    with contextlib.closing(Descent(walk.builder, nodes, rows[0], first, {end: _Classes()})) as descent:
-        if not descent.fits(rows[:1], first):
+    feeds = [{n: walk.get(n, k) for n in given} for k in range(len(batches))]
+    whole = Rows(feeds[0], wanted[0])
+    with contextlib.closing(Descent(walk.builder, nodes, whole, first, goals)) as descent:
+        if not descent.fits([whole], first):
             return None
-        steps = min(STEPS, WORK // max(1, descent.work(rows[0], first) * len(batches)))
+        steps = min(STEPS, WORK // max(1, descent.work(whole, first) * len(batches)))
         if steps < FEWEST_STEPS:
             return None
         found = []
-        for k, feeds in enumerate(batches):
+        for k, one in enumerate(batches):
+            targets: dict[str, Array] = {**wanted[k], **moments}
+            row = Rows(feeds[k], {n: targets[n] for n in goals})
             random = np.random.default_rng((seed, k))
-            found.append(
-                {**feeds, picture: _towards(descent, rows[k], picture, feeds[picture], steps, random)}
-            )
+            found.append({**one, picture: _towards(descent, row, picture, one[picture], steps, random)})
         return tuple(found)
 
 
@@ -118,6 +142,24 @@ class _Classes(Likeness):
     def slope(self, found: Array, target: Array) -> Array:
         """The gradient of what is lost."""
         return np.asarray(scipy.special.softmax(found, axis=-1) - target, found.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class _Channels(Likeness):
+    """Squared distance of the channels of a batch from their moments, in spreads; as much for each sample."""
+
+    variance: float = 1.0
+
+    def slope(self, found: Array, target: Array) -> Array:
+        """The gradient of what is lost, `target` being means and spreads, `(2, channels)`."""
+        axes, shape = (0, *range(2, found.ndim)), (1, -1, *(1,) * (found.ndim - 2))
+        mean = found.mean(axis=axes)
+        centred = found - mean.reshape(shape)
+        unit = np.maximum(target[1], _FLAT * max(float(target[1].mean()), _FLAT))
+        spread = np.sqrt(np.square(centred).mean(axis=axes) + np.square(_FLAT * unit))
+        aside, wider = (mean - target[0]) / unit**2, (spread - target[1]) / unit**2 / spread
+        share = 2 * MATCHED * len(found) / found.size  # of one place; a mean over channels
+        return np.asarray(share * (aside.reshape(shape) + wider.reshape(shape) * centred), found.dtype)
 
 
 def _towards(

@@ -45,6 +45,10 @@ class Moved:
     shift: Floats
 
 
+Moments = NDArray[np.float64]
+"""Means and spreads of channels, `(2, channels)`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Twin:
     """The twin of a network.
@@ -53,11 +57,13 @@ class Twin:
         model: the network with other weights.
         analysis: of that.
         moved: its convolutions.
+        moments: what training gave the channels of tensors, as far as is known, by name.
     """
 
     model: ir.Model
     analysis: Analysis
     moved: tuple[Moved, ...] = ()
+    moments: Mapping[str, Moments] = field(default_factory=dict)
 
     def restored(self, weights: Mapping[str, Array]) -> dict[str, Array]:
         """Weights that were fitted in the twin, for the network itself."""
@@ -129,6 +135,7 @@ class _Walk:
     kinds: Sequence[int]
     budget: int
     replaced: dict[str, Array] = field(default_factory=dict)
+    moments: dict[str, Moments] = field(default_factory=dict)
 
     def levels(self, sites: Sequence[Linear]) -> dict[str, float]:
         """The spread that the channels of each convolution should have on average, as a logarithm."""
@@ -156,7 +163,7 @@ class _Walk:
                 self._renew(next(n.inputs for n in self.analysis.facts.nodes if n.name == node), seen)
 
         self._walk([*by_node, *norms], move)
-        return Twin(*_with(self.model, self.analysis, self.replaced), tuple(moved))
+        return Twin(*_with(self.model, self.analysis, self.replaced), tuple(moved), self.moments)
 
     def _walk(self, stops: Sequence[str], visit: Callable[[str, tuple[Floats, Floats]], None]) -> None:
         facts = self.analysis.facts
@@ -210,15 +217,17 @@ class _Walk:
         weight, bias = facts.weights[item.weight].numpy(), facts.weights[item.bias].numpy()
         self.replaced[item.weight] = (weight * _rows(scale, weight.ndim)).astype(weight.dtype)
         self.replaced[item.bias] = (bias * scale + shift).astype(bias.dtype)
+        mean, variance = _pooled(*seen)
+        self.moments[item.output] = np.stack([mean * scale + shift, np.sqrt(variance) * scale])
         return Moved(item.weight, item.bias, scale, shift)
 
     def _renew(self, names: Sequence[str], seen: tuple[Floats, Floats]) -> None:
         """Give a batch normalisation the statistics of the made-up inputs."""
         if any(n not in self.analysis.facts.weights for n in names[3:5]):
             return
-        means, variances = seen
-        mean, variance = means.mean(axis=0), variances.mean(axis=0) + means.var(axis=0)
-        for name, values in ((names[3], mean), (names[4], variance)):
+        mean, variance = (self.analysis.facts.weights[n].numpy() for n in names[3:5])
+        self.moments[names[0]] = np.stack([mean, np.sqrt(variance)]).astype(np.float64)
+        for name, values in zip(names[3:5], _pooled(*seen), strict=False):
             like = self.analysis.facts.weights[name].numpy()
             self.replaced[name] = values.astype(like.dtype)
 

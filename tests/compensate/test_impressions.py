@@ -48,13 +48,15 @@ def model_of(text: str, weights: dict[str, tuple[int, ...]]) -> onnx.ModelProto:
     return model
 
 
-def impressed(model: Any, shape: tuple[int, ...], axes: tuple[int, int]) -> tuple[list[Any], Any]:
+def impressed(
+    model: Any, shape: tuple[int, ...], axes: tuple[int, int], moments: dict[str, Array] | None = None
+) -> tuple[list[Any], Any]:
     normal = normalise(load(model).model)
     analysis = analyse_model(normal, record(normal, 0))
     name = analysis.facts.inputs[0]
     draw = np.random.default_rng(0)
     given = [{name: pictures(shape, axes, draw, k).astype(np.float32)} for k in (0, 1, 2)]
-    return given, impressions.impressed(normal, analysis, given, 0, 1 << 28)
+    return given, impressions.impressed(normal, analysis, given, moments or {}, 0, 1 << 28)
 
 
 def sure_of(model: bytes, batches: Any) -> list[float]:
@@ -92,6 +94,38 @@ def test_maps_are_no_classes() -> None:
     assert impressed(model_of(*MAPS), (8, 1, 8, 8), (2, 3))[1] is None
 
 
+def test_channels_come_nearer_to_what_training_gave_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(impressions, "STEPS", 30)
+    text, weights = MAPS
+    model = model_of(text, weights)
+    wanted = np.stack([np.linspace(-0.5, 0.5, 8), np.linspace(0.5, 1.0, 8)])
+    given, found = impressed(model, (8, 1, 8, 8), (2, 3), {"a": wanted, "missing": wanted})
+    model.graph.output.append(onnx.ValueInfoProto(name="a"))
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+    def apart(batches: Any) -> list[float]:
+        seen = [session.run(["a"], dict(b))[0] for b in batches]
+        moments = [np.stack([a.mean((0, 2, 3)), a.std((0, 2, 3))]) for a in seen]
+        return [float((np.square(m - wanted) / wanted[1] ** 2).sum()) for m in moments]
+
+    before, after = apart(given), apart(found)
+    assert all(b < 0.7 * a for a, b in zip(before, after, strict=True))
+
+
+def test_slopes_of_moments_are_those_of_their_distance() -> None:
+    draw = np.random.default_rng(0)
+    array, wanted = draw.standard_normal((3, 2, 4, 5)), np.array([[0.3, -1.0], [0.5, 2.0]])
+
+    def distance(a: Array) -> float:
+        mean, spread = a.mean((0, 2, 3)), a.std((0, 2, 3))
+        apart = np.square((mean - wanted[0]) / wanted[1]) + np.square((spread - wanted[1]) / wanted[1])
+        return impressions.MATCHED * len(a) * float(apart.mean())
+
+    slope, way = impressions._Channels().slope(array, wanted), draw.standard_normal(array.shape)
+    measured = (distance(array + 1e-6 * way) - distance(array - 1e-6 * way)) / 2e-6
+    assert measured == pytest.approx(float((slope * way).sum()), rel=1e-4)
+
+
 def test_large_networks_are_spared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(impressions, "WORK", 1_000_000)
     assert impressed(str(TRAINED), (8, 1, 28, 28), (2, 3))[1] is None
@@ -100,4 +134,4 @@ def test_large_networks_are_spared(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_without_inputs_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(impressions, "STEPS", 20)
     result = graphprune.prune(TRAINED, ratio=0.3, compensation="refit", recipe="auto", benchmark=False)
-    assert "moved towards a class" in result.report["method"]["calibration"]["source"]
+    assert "moved towards those of training" in result.report["method"]["calibration"]["source"]
