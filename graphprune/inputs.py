@@ -287,7 +287,9 @@ def _impressed(
         found = impressed(model, analysis, calibration.batches, moments, seed, wanted.memory // 4)
     if found is None:
         return calibration
-    return replace(calibration, batches=found, source=f"{calibration.source}, moved towards those of training")
+    return replace(
+        calibration, batches=found, source=f"{calibration.source}, moved towards those of training"
+    )
 
 
 def _twin(

@@ -12,7 +12,7 @@ whole.py       all weights move together on the outputs
   stretch.py   which nodes those are
   likeness.py  what is lost of a tensor
 trial.py       one group by itself, to see what it costs
-impressions.py made-up pictures become examples of classes, by the same gradients
+impressions.py made-up pictures come nearer to those of training, by the same gradients
 """
 
 from graphprune.compensate.sequential import How, repair
