@@ -35,11 +35,12 @@ Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
 WORK = 500_000_000_000  # multiply-adds of all steps forwards, elements counted in
+MADE_UP_WORK = WORK // 3  # the same on made-up inputs, where more than STEPS are taken
 SPOKEN_WORK = 4 * WORK  # the same for a language model, which does not run out of things to read
 MEMORY = 1 << 28  # bytes of tensors that a batch makes forwards
 HELD = 3 << 29  # bytes of what all batches read and should give
 STEPS, FEWEST_STEPS, LONG, SPOKEN = 400, 100, 3000, 5000
-MADE_UP = 1500  # instead of LONG on made-up inputs: what more of them bring, real ones do not bear out
+MADE_UP = 1500  # instead of LONG on made-up inputs: what more of them bring, real ones hardly bear out
 ROWS = 1024  # of the outputs in one step
 RATES = (RATE, RATE / 4)  # tried in turn: a narrow network near its best is led away by large steps
 LEAST_GAIN = 0.01  # of the loss; below it weights stay as they are
@@ -175,8 +176,9 @@ class _Whole:
         together = -(-wanted // samples)
         held = rows[0].nbytes
         step = max(1, work * samples * together)
-        longest = LONG if self.problem.lifelike else MADE_UP
-        steps, long = (min(most, WORK // step) for most in (STEPS, longest))
+        steps = min(STEPS, WORK // step)
+        longest, allowed = (LONG, WORK) if self.problem.lifelike else (MADE_UP, MADE_UP_WORK)
+        long = max(steps, min(longest, allowed // step))
         spoken = min(SPOKEN, SPOKEN_WORK // step)
         return _Plan(steps, long, spoken, samples, together, HELD // max(1, held * samples))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,14 @@ import pytest
 from numpy.typing import NDArray
 
 import graphprune
+import graphprune_passes.compensations as compensations
 from graphprune.analysis.facts import read_graph
 from graphprune.compensate import whole
 from graphprune.compensate.likeness import Likeness
 from graphprune.compensate.stretch import Stretch, find_stretch
 from graphprune.load import load
 from graphprune.normalise import normalise
+from graphprune.passes import CompensationProblem, Repair
 
 Array = NDArray[Any]
 HEAD = '<ir_version: 8, opset_import: ["" : 17]>'
@@ -126,6 +129,7 @@ def steps_taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(whole, "descend", counted)
     monkeypatch.setattr(whole, "STEPS", 100)
     monkeypatch.setattr(whole, "LONG", 300)
+    monkeypatch.setattr(whole, "MADE_UP", 200)
     calib = np.random.default_rng(1).standard_normal((512, 8)).astype(np.float32)
     lost(model_of(*SCORES), calib, calib)
     return found
@@ -133,6 +137,14 @@ def steps_taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_real_inputs_are_fitted_to_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert steps_taken(monkeypatch) == [300]
+
+
+def test_made_up_inputs_are_fitted_to_for_less_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unlike(problem: CompensationProblem, repaired: Repair) -> Repair:
+        return whole.fit_whole(replace(problem, lifelike=False), repaired)
+
+    monkeypatch.setattr(compensations, "fit_whole", unlike)
+    assert steps_taken(monkeypatch) == [200]
 
 
 def test_what_is_near_is_not_fitted_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
