@@ -72,48 +72,71 @@ def impressed(
     nodes, ends = find_way(analysis.facts)
     if len(pictures) != 1 or not any(pictures[0] in n.inputs for n in nodes):
         return None
-    walk = Walk(model, analysis.facts, batches, budget)
-    with contextlib.closing(walk):
-        return _moved(walk, nodes, pictures[0], tuple(ends), batches, moments, seed)
-
-
-def _moved(
-    walk: Walk,
-    nodes: Sequence[NodeFacts],
-    picture: str,
-    ends: tuple[str, ...],
-    batches: Sequence[Feeds],
-    moments: Mapping[str, Moments],
-    seed: int,
-) -> tuple[Feeds, ...] | None:
     made = {o for n in nodes for o in n.outputs}
-    weights = walk.builder.model.graph.initializers
+    weights = model.graph.initializers
     read = dict.fromkeys(n for node in nodes for n in node.inputs if n)
-    given = [n for n in read if n not in made and n not in weights and n != picture]
-    walk.advance([picture, *ends, *given], {})
-    wanted = [{n: walk.get(n, k) for n in ends} for k in range(len(batches))]
-    goals: dict[str, Likeness] = {n: _Channels() for n in moments if n in made}
-    if len(ends) == 1 and _tell_classes([w[ends[0]] for w in wanted]):
-        goals[ends[0]] = _Classes()
-        wanted = [{n: _wanted(s, (seed, k)) for n, s in w.items()} for k, w in enumerate(wanted)]
-    if not goals:
+    beside = [n for n in read if n not in made and n not in weights and n != pictures[0]]
+    work = _Work(nodes, pictures[0], beside, tuple(ends))
+    with contextlib.closing(Walk(model, analysis.facts, batches[:1], budget)) as walk:
+        steps = work.affordable(walk, len(batches))
+    if steps < FEWEST_STEPS:
         return None
-    first = {picture: batches[0][picture]}
-    feeds = [{n: walk.get(n, k) for n in given} for k in range(len(batches))]
-    whole = Rows(feeds[0], wanted[0])
-    with contextlib.closing(Descent(walk.builder, nodes, whole, first, goals)) as descent:
-        if not descent.fits([whole], first):
+    with contextlib.closing(Walk(model, analysis.facts, batches, budget)) as walk:
+        return work.moved(walk, batches, {n: m for n, m in moments.items() if n in made}, steps, seed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What moves pictures.
+
+    Attributes:
+        nodes: that gradients pass, in order.
+        picture: the input that moves.
+        beside: what else they read.
+        ends: what they give.
+    """
+
+    nodes: Sequence[NodeFacts]
+    picture: str
+    beside: Sequence[str]
+    ends: tuple[str, ...]
+
+    def affordable(self, walk: Walk, batches: int) -> int:
+        """How many steps, from what one batch costs."""
+        walk.advance([self.picture, *self.beside], {})
+        row, first = (
+            Rows({n: walk.get(n, 0) for n in self.beside}, {}),
+            {self.picture: walk.get(self.picture, 0)},
+        )
+        with contextlib.closing(Descent(walk.builder, self.nodes, row, first, {})) as descent:
+            return min(STEPS, WORK // max(1, descent.work(row, first) * batches))
+
+    def moved(
+        self, walk: Walk, batches: Sequence[Feeds], moments: Mapping[str, Moments], steps: int, seed: int
+    ) -> tuple[Feeds, ...] | None:
+        """The batches after some steps; None where there is nothing to move them towards."""
+        walk.advance([self.picture, *self.ends, *self.beside], {})
+        goals: dict[str, Likeness] = dict.fromkeys(moments, _Channels())
+        rows = [Rows({n: walk.get(n, k) for n in self.beside}, dict(moments)) for k in range(len(batches))]
+        first, end = {self.picture: batches[0][self.picture]}, self.ends[0]
+        scores = [walk.get(end, k) for k in range(len(batches))]
+        if len(self.ends) == 1 and _tell_classes(scores):
+            goals[end] = _Classes()
+            rows = [
+                Rows(r.feeds, {**r.targets, end: _wanted(s, (seed, k))})
+                for k, (r, s) in enumerate(zip(rows, scores, strict=True))
+            ]
+        if not goals:
             return None
-        steps = min(STEPS, WORK // max(1, descent.work(whole, first) * len(batches)))
-        if steps < FEWEST_STEPS:
-            return None
-        found = []
-        for k, one in enumerate(batches):
-            targets: dict[str, Array] = {**wanted[k], **moments}
-            row = Rows(feeds[k], {n: targets[n] for n in goals})
-            random = np.random.default_rng((seed, k))
-            found.append({**one, picture: _towards(descent, row, picture, one[picture], steps, random)})
-        return tuple(found)
+        with contextlib.closing(Descent(walk.builder, self.nodes, rows[0], first, goals)) as descent:
+            if not descent.fits([Rows(rows[0].feeds, {end: scores[0]})], first):
+                return None
+            found = []
+            for k, (row, feeds) in enumerate(zip(rows, batches, strict=True)):
+                random = np.random.default_rng((seed, k))
+                now = _towards(descent, row, self.picture, feeds[self.picture], steps, random)
+                found.append({**feeds, self.picture: now})
+            return tuple(found)
 
 
 def _tell_classes(scores: Sequence[Array]) -> bool:
