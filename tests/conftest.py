@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from graphprune.cli import main
-from graphprune.compensate import whole
+from graphprune.compensate import impressions, whole
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = """
@@ -48,10 +48,11 @@ Cli = Callable[..., Finished]
 
 @pytest.fixture(autouse=True)
 def short_fit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few steps of the last fit, except where slow tests ask how good it is."""
+    """Few steps of what takes most, except where slow tests ask how good it is."""
     if not request.node.get_closest_marker("slow") and not request.node.get_closest_marker("zoo"):
         for name in ("LONG", "MADE_UP", "SPOKEN"):
             monkeypatch.setattr(whole, name, whole.STEPS)
+        monkeypatch.setattr(impressions, "STEPS", impressions.FEWEST_STEPS)
 
 
 def small_net(hidden: int = 12) -> onnx.ModelProto:
