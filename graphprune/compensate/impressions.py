@@ -43,7 +43,8 @@ RATE = 0.01  # of the first steps, for each frequency of a picture whose varianc
 SURE = 0.95  # what a picture should be taken for its class with
 SHIFT = 1  # pixels, at most
 _CLASSES = (2, 10_000)
-_FLAT = 1e-3  # of the spread that channels have, below which one has none
+_FLAT = 0.1  # of the spread that channels have on average: one with less is as far from its moments as that
+_ROUNDING = 1e-3  # of that unit, which no spread is below
 
 
 def impressed(
@@ -104,10 +105,8 @@ class _Work:
     def affordable(self, walk: Walk, batches: int) -> int:
         """How many steps, from what one batch costs."""
         walk.advance([self.picture, *self.beside], {})
-        row, first = (
-            Rows({n: walk.get(n, 0) for n in self.beside}, {}),
-            {self.picture: walk.get(self.picture, 0)},
-        )
+        row = Rows({n: walk.get(n, 0) for n in self.beside}, {})
+        first = {self.picture: walk.get(self.picture, 0)}
         with contextlib.closing(Descent(walk.builder, self.nodes, row, first, {})) as descent:
             return min(STEPS, WORK // max(1, descent.work(row, first) * batches))
 
@@ -176,10 +175,10 @@ class _Channels(Likeness):
     def slope(self, found: Array, target: Array) -> Array:
         """The gradient of what is lost, `target` being means and spreads, `(2, channels)`."""
         axes, shape = (0, *range(2, found.ndim)), (1, -1, *(1,) * (found.ndim - 2))
-        mean = found.mean(axis=axes)
+        mean = found.mean(axis=axes, dtype=np.float32)
         centred = found - mean.reshape(shape)
-        unit = np.maximum(target[1], _FLAT * max(float(target[1].mean()), _FLAT))
-        spread = np.sqrt(np.square(centred).mean(axis=axes) + np.square(_FLAT * unit))
+        unit = np.maximum(target[1], _FLAT * max(float(target[1].mean()), 1e-12))
+        spread = np.sqrt(np.square(centred).mean(axis=axes) + np.square(_ROUNDING * unit))
         aside, wider = (mean - target[0]) / unit**2, (spread - target[1]) / unit**2 / spread
         share = 2 * MATCHED * len(found) / found.size  # of one place; a mean over channels
         return np.asarray(share * (aside.reshape(shape) + wider.reshape(shape) * centred), found.dtype)

@@ -112,13 +112,16 @@ def test_channels_come_nearer_to_what_training_gave_them(monkeypatch: pytest.Mon
     assert all(b < 0.7 * a for a, b in zip(before, after, strict=True))
 
 
-def test_slopes_of_moments_are_those_of_their_distance() -> None:
+@pytest.mark.parametrize("spreads", [(0.5, 2.0), (0.0, 2.0)])
+def test_slopes_of_moments_are_those_of_their_distance(spreads: tuple[float, float]) -> None:
+    """Channels without a spread count as if they had a tenth of what the others have on average."""
     draw = np.random.default_rng(0)
-    array, wanted = draw.standard_normal((3, 2, 4, 5)), np.array([[0.3, -1.0], [0.5, 2.0]])
+    array, wanted = draw.standard_normal((3, 2, 4, 5)), np.array([[0.3, -1.0], spreads])
+    unit = np.maximum(spreads, 0.1 * np.mean(spreads))
 
     def distance(a: Array) -> float:
         mean, spread = a.mean((0, 2, 3)), a.std((0, 2, 3))
-        apart = np.square((mean - wanted[0]) / wanted[1]) + np.square((spread - wanted[1]) / wanted[1])
+        apart = np.square((mean - wanted[0]) / unit) + np.square((spread - wanted[1]) / unit)
         return impressions.MATCHED * len(a) * float(apart.mean())
 
     slope, way = impressions._Channels().slope(array, wanted), draw.standard_normal(array.shape)
