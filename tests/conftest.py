@@ -52,7 +52,8 @@ def short_fit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     if not request.node.get_closest_marker("slow") and not request.node.get_closest_marker("zoo"):
         for name in ("LONG", "MADE_UP", "SPOKEN"):
             monkeypatch.setattr(whole, name, whole.STEPS)
-        monkeypatch.setattr(impressions, "STEPS", impressions.FEWEST_STEPS)
+        for name in ("STEPS", "FEWEST_STEPS"):
+            monkeypatch.setattr(impressions, name, 4)
 
 
 def small_net(hidden: int = 12) -> onnx.ModelProto:
