@@ -27,6 +27,7 @@ from graphprune.rules.effects import Alternatives, Lookup
 from graphprune.runtime.dimensions import Sizes
 from graphprune.runtime.record import record
 from graphprune.statistics import Statistics, Twin, find_linear, make_twin, open_biases, unit_columns
+from graphprune.statistics.twins import Moments
 
 ONLY = "only:"  # before a kind of made-up inputs: learn from nothing else
 UNLEARNT = "the calibration inputs, which nothing was learnt from"
@@ -281,8 +282,11 @@ def _impressed(
     calibration: Calibration, model: ir.Model, analysis: Analysis, wanted: Wanted, seed: int
 ) -> Calibration:
     """Made-up pictures with what a network was trained on in them, as far as it tells."""
-    twin = _twin(model, analysis, calibration.batches, calibration.kinds, calibration, wanted)
-    moments = {} if twin is None else twin.moments
+
+    def moments() -> Mapping[str, Moments]:
+        twin = _twin(model, analysis, calibration.batches, calibration.kinds, calibration, wanted)
+        return {} if twin is None else twin.moments
+
     with single_threaded():
         found = impressed(model, analysis, calibration.batches, moments, seed, wanted.memory // 4)
     if found is None:

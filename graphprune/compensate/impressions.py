@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,7 @@ def impressed(
     model: ir.Model,
     analysis: Analysis,
     batches: Sequence[Feeds],
-    moments: Mapping[str, Moments],
+    moments: Callable[[], Mapping[str, Moments]],
     seed: int,
     budget: int,
 ) -> tuple[Feeds, ...] | None:
@@ -61,7 +61,7 @@ def impressed(
         model: a normalised model.
         analysis: of that model.
         batches: made-up inputs, all of the same shapes.
-        moments: of channels in training, by tensor.
+        moments: gives those of channels in training, by tensor; asked where the work is not too much.
         seed: of the classes.
         budget: bytes of activations to hold in memory.
 
@@ -82,8 +82,9 @@ def impressed(
         steps = work.affordable(walk, len(batches))
     if steps < FEWEST_STEPS:
         return None
+    known = {n: m for n, m in moments().items() if n in made}
     with contextlib.closing(Walk(model, analysis.facts, batches, budget)) as walk:
-        return work.moved(walk, batches, {n: m for n, m in moments.items() if n in made}, steps, seed)
+        return work.moved(walk, batches, known, steps, seed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def impressed(
     name = analysis.facts.inputs[0]
     draw = np.random.default_rng(0)
     given = [{name: pictures(shape, axes, draw, k).astype(np.float32)} for k in (0, 1, 2)]
-    return given, impressions.impressed(normal, analysis, given, moments or {}, 0, 1 << 28)
+    return given, impressions.impressed(normal, analysis, given, lambda: moments or {}, 0, 1 << 28)
 
 
 def sure_of(model: bytes, batches: Any) -> list[float]:
