@@ -26,8 +26,15 @@ from graphprune.passes import CompensationProblem, Repair, find_pass
 from graphprune.rules.effects import Alternatives, Lookup
 from graphprune.runtime.dimensions import Sizes
 from graphprune.runtime.record import record
-from graphprune.statistics import Statistics, Twin, find_linear, make_twin, open_biases, unit_columns
-from graphprune.statistics.twins import Moments
+from graphprune.statistics import (
+    ChannelMoments,
+    Statistics,
+    Twin,
+    find_linear,
+    make_twin,
+    open_biases,
+    unit_columns,
+)
 
 ONLY = "only:"  # before a kind of made-up inputs: learn from nothing else
 UNLEARNT = "the calibration inputs, which nothing was learnt from"
@@ -283,8 +290,10 @@ def _impressed(
 ) -> Calibration:
     """Made-up pictures with what a network was trained on in them, as far as it tells."""
 
-    def moments() -> Mapping[str, Moments]:
-        twin = _twin(model, analysis, calibration.batches, calibration.kinds, calibration, wanted)
+    def moments() -> Mapping[str, ChannelMoments]:
+        most = _for_twin(calibration)
+        some, kinds = calibration.batches[:most], calibration.kinds[:most]
+        twin = make_twin(model, analysis, some, kinds, wanted.memory)
         return {} if twin is None else twin.moments
 
     with single_threaded():
@@ -296,23 +305,15 @@ def _impressed(
     )
 
 
-def _twin(
-    model: ir.Model,
-    analysis: Analysis,
-    batches: Sequence[Mapping[str, NDArray[Any]]],
-    kinds: Sequence[int],
-    calibration: Calibration,
-    wanted: Wanted,
-) -> Twin | None:
-    """The twin of a network on some made-up inputs."""
-    most = -(-_TWIN_SAMPLES * len(calibration.batches) // calibration.samples)
-    return make_twin(model, analysis, batches[:most], kinds[:most], wanted.memory)
+def _for_twin(calibration: Calibration) -> int:
+    """How many batches a twin is made on."""
+    return -(-_TWIN_SAMPLES * len(calibration.batches) // calibration.samples)
 
 
 def _beside_twin(inputs: Inputs, kinds: Sequence[int], wanted: Wanted, seed: int) -> Inputs:
     """The same with statistics of the model's twin, if it has one."""
-    batches = inputs.statistics.batches
-    twin = _twin(inputs.model, inputs.analysis, batches, kinds, inputs.calibration, wanted)
+    batches, most = inputs.statistics.batches, _for_twin(inputs.calibration)
+    twin = make_twin(inputs.model, inputs.analysis, batches[:most], kinds[:most], wanted.memory)
     if twin is None:
         return inputs
     statistics = Statistics(twin.model, twin.analysis, batches, budget=wanted.memory, seed=seed)

@@ -31,7 +31,7 @@ from graphprune.compensate.likeness import Likeness
 from graphprune.compensate.optimisers import Adam
 from graphprune.compensate.stretch import find_way
 from graphprune.compensate.walk import Walk
-from graphprune.statistics.twins import Moments
+from graphprune.statistics import ChannelMoments
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -51,7 +51,7 @@ def impressed(
     model: ir.Model,
     analysis: Analysis,
     batches: Sequence[Feeds],
-    moments: Callable[[], Mapping[str, Moments]],
+    moments: Callable[[], Mapping[str, ChannelMoments]],
     seed: int,
     budget: int,
 ) -> tuple[Feeds, ...] | None:
@@ -112,31 +112,35 @@ class _Work:
             return min(STEPS, WORK // max(1, descent.work(row, first) * batches))
 
     def moved(
-        self, walk: Walk, batches: Sequence[Feeds], moments: Mapping[str, Moments], steps: int, seed: int
+        self,
+        walk: Walk,
+        batches: Sequence[Feeds],
+        moments: Mapping[str, ChannelMoments],
+        steps: int,
+        seed: int,
     ) -> tuple[Feeds, ...] | None:
         """The batches after some steps; None where there is nothing to move them towards."""
-        walk.advance([self.picture, *self.ends, *self.beside], {})
-        goals: dict[str, Likeness] = dict.fromkeys(moments, _Channels())
-        rows = [Rows({n: walk.get(n, k) for n in self.beside}, dict(moments)) for k in range(len(batches))]
         first, end = {self.picture: batches[0][self.picture]}, self.ends[0]
+        walk.advance([self.picture, end, *self.beside], {})
         scores = [walk.get(end, k) for k in range(len(batches))]
+        goals: dict[str, Likeness] = dict.fromkeys(moments, _Channels())
+        targets: list[dict[str, Array]] = [dict(moments) for _ in batches]
         if len(self.ends) == 1 and _tell_classes(scores):
             goals[end] = _Classes()
-            rows = [
-                Rows(r.feeds, {**r.targets, end: _wanted(s, (seed, k))})
-                for k, (r, s) in enumerate(zip(rows, scores, strict=True))
-            ]
+            for k, (target, found) in enumerate(zip(targets, scores, strict=True)):
+                target[end] = _wanted(found, (seed, k))
         if not goals:
             return None
+        rows = [Rows({n: walk.get(n, k) for n in self.beside}, target) for k, target in enumerate(targets)]
         with contextlib.closing(Descent(walk.builder, self.nodes, rows[0], first, goals)) as descent:
             if not descent.fits([Rows(rows[0].feeds, {end: scores[0]})], first):
                 return None
-            found = []
+            moved = []
             for k, (row, feeds) in enumerate(zip(rows, batches, strict=True)):
                 random = np.random.default_rng((seed, k))
                 now = _towards(descent, row, self.picture, feeds[self.picture], steps, random)
-                found.append({**feeds, self.picture: now})
-            return tuple(found)
+                moved.append({**feeds, self.picture: now})
+            return tuple(moved)
 
 
 def _tell_classes(scores: Sequence[Array]) -> bool:

@@ -15,9 +15,10 @@ from graphprune.statistics.biases import drop_zero_biases, open_biases
 from graphprune.statistics.collect import Statistics
 from graphprune.statistics.linear import Linear, find_linear, unit_columns
 from graphprune.statistics.moments import Moments
-from graphprune.statistics.twins import Twin, make_twin
+from graphprune.statistics.twins import ChannelMoments, Twin, make_twin
 
 __all__ = [
+    "ChannelMoments",
     "Linear",
     "Moments",
     "Statistics",

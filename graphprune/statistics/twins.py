@@ -28,6 +28,8 @@ from graphprune.statistics.stages import StageModel, Store, plan_stages, run_sta
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Feeds = Mapping[str, Array]
+ChannelMoments = NDArray[np.float64]
+"""Means and spreads of channels, `(2, channels)`."""
 
 _NORM = "BatchNormalization"
 _MOST = 10.0  # times that a channel is scaled, up or down
@@ -45,10 +47,6 @@ class Moved:
     shift: Floats
 
 
-Moments = NDArray[np.float64]
-"""Means and spreads of channels, `(2, channels)`."""
-
-
 @dataclass(frozen=True, slots=True)
 class Twin:
     """The twin of a network.
@@ -63,7 +61,7 @@ class Twin:
     model: ir.Model
     analysis: Analysis
     moved: tuple[Moved, ...] = ()
-    moments: Mapping[str, Moments] = field(default_factory=dict)
+    moments: Mapping[str, ChannelMoments] = field(default_factory=dict)
 
     def restored(self, weights: Mapping[str, Array]) -> dict[str, Array]:
         """Weights that were fitted in the twin, for the network itself."""
@@ -135,7 +133,7 @@ class _Walk:
     kinds: Sequence[int]
     budget: int
     replaced: dict[str, Array] = field(default_factory=dict)
-    moments: dict[str, Moments] = field(default_factory=dict)
+    moments: dict[str, ChannelMoments] = field(default_factory=dict)
 
     def levels(self, sites: Sequence[Linear]) -> dict[str, float]:
         """The spread that the channels of each convolution should have on average, as a logarithm."""
@@ -227,7 +225,7 @@ class _Walk:
             return
         mean, variance = (self.analysis.facts.weights[n].numpy() for n in names[3:5])
         self.moments[names[0]] = np.stack([mean, np.sqrt(variance)]).astype(np.float64)
-        for name, values in zip(names[3:5], _pooled(*seen), strict=False):
+        for name, values in zip(names[3:5], _pooled(*seen), strict=True):
             like = self.analysis.facts.weights[name].numpy()
             self.replaced[name] = values.astype(like.dtype)
 
