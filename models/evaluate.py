@@ -145,20 +145,23 @@ def _task_of(session: ort.InferenceSession, name: str | None) -> str:
     return str(found)
 
 
-def evaluate(model_path: str | Path, task: str | None = None, batch: int = 50) -> dict[str, Any]:
-    """Run the model on its test split.
+def evaluate(
+    model_path: str | Path, task: str | None = None, batch: int = 50, split: Split | None = None
+) -> dict[str, Any]:
+    """Run the model on its test split, or on another one.
 
     Args:
         model_path: an ONNX file; its first output is compared with the answers.
         task: one of `TASKS`; by default the one the file names in its metadata.
         batch: samples in each run.
+        split: inputs and right answers; by default those committed for the task.
 
     Returns:
         `task`, `metric` (its name), `value` (a share in [0, 1], higher is better) and `samples`.
     """
     session = _session(model_path)
     name = _task_of(session, task)
-    split = TASKS[name].load("test")
+    split = split or TASKS[name].load("test")
     names = dict(zip((i.name for i in session.get_inputs()), split.inputs.values(), strict=True))
     won = possible = 0.0
     for start in range(0, len(split.answers), batch):

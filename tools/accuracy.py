@@ -2,6 +2,7 @@
 
     python tools/accuracy.py                                  bundled models -> docs/accuracy/bundled.json
     python tools/accuracy.py --models vit,bilstm --macs 0.5 --methods auto,l1 --seeds 0,1,2
+    python tools/accuracy.py --complete --methods auto        bundled, measured on all there is to test on too
     python tools/accuracy.py --tasks FOLDER --files OUT       other models -> docs/accuracy/deployed.json
     python tools/accuracy.py --heldout FOLDER                 tools/heldout's -> docs/accuracy/heldout.json
     python tools/accuracy_page.py                             the tables and plots of docs/accuracy.md
@@ -60,6 +61,7 @@ class Subject:
         beside: files that the score reads beside the model.
         pins: free dimensions of the inputs that are fixed first.
         network: makes the torch network, for pruners of modules; None if there is none.
+        complete: of the model in a file, the score on more samples; None where there are no more.
     """
 
     name: str
@@ -71,10 +73,11 @@ class Subject:
     beside: tuple[Path, ...] = ()
     pins: Mapping[str, int] = field(default_factory=dict)
     network: Callable[[], Any] | None = None
+    complete: Callable[[Path], Mapping[str, Any]] | None = None
 
 
-def of_bundled(names: Sequence[str]) -> Iterator[Subject]:
-    """The models of this repository."""
+def of_bundled(names: Sequence[str], complete: bool) -> Iterator[Subject]:
+    """The models of this repository, if asked for with all that their tasks can be tested on."""
     for name in names or sorted(json.loads((ROOT / "models/models.json").read_text())):
         path = ROOT / "models" / f"{name}.onnx"
         dense = bundled.evaluate(path)
@@ -86,7 +89,15 @@ def of_bundled(names: Sequence[str]) -> Iterator[Subject]:
             lambda path=path: bundled.calibration(path),
             lambda file: float(bundled.evaluate(file)["value"]),
             network=lambda name=name, path=path: _bundled_network(name, path),
+            complete=_complete(dense["task"]) if complete else None,
         )
+
+
+def _complete(task: str) -> Callable[[Path], Mapping[str, Any]]:
+    """Scores on everything that a bundled model can be tested on, with how many samples that is."""
+    sys.path.insert(0, str(ROOT))
+    split = importlib.import_module("models.train.complete").complete(task)
+    return lambda file: bundled.evaluate(file, split=split)
 
 
 def _bundled_network(name: str, path: Path) -> Any:
@@ -248,6 +259,9 @@ def measure(
     todo = [w for w in wanted if key_of(*w) not in records]
     if not todo:
         return
+    if subject.complete:
+        all_of_it = subject.complete(subject.path)
+        figures.found[subject.name]["complete"] = {k: all_of_it[k] for k in ("value", "samples")}
     calibration = subject.calibration()
     pruners: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -265,6 +279,8 @@ def measure(
                 record["seconds"] = round(time.perf_counter() - start, 1)
                 record["processor_seconds"] = round(time.process_time() - busy, 1)
                 record["value"] = round(subject.score(out), 4)
+                if subject.complete:
+                    record["complete"] = subject.complete(out)["value"]
                 record |= pruners[family].told
             except (GraphPruneError, NotPossibleError) as error:
                 record["why"] = f"{type(error).__name__}: {error}"
@@ -296,6 +312,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=Path, help="a folder of scripts that measure models")
     parser.add_argument("--files", type=Path, help="where their models are")
     parser.add_argument("--heldout", type=Path, help="where tools/heldout/make.py has put its networks")
+    parser.add_argument("--complete", action="store_true", help="test bundled models on all there is too")
     parser.add_argument("--feeds", type=Path, help="a folder of pickled calibration inputs, for --tasks")
     parser.add_argument("--pin", default="", help="NAME=SIZE of free dimensions to fix first, for --tasks")
     parser.add_argument("--more", type=int, default=128, help="samples for calibration, for --tasks")
@@ -314,7 +331,7 @@ def main() -> None:
     elif args.heldout:
         subjects = of_heldout(args.heldout, names)
     else:
-        subjects = of_bundled(names)
+        subjects = of_bundled(names, args.complete)
     for subject in subjects:
         measure(
             subject,
