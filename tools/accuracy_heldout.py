@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accuracy_tables import GOALS, Records, cell, median, table
+from accuracy_tables import GOALS, NEAR, NEAR_WITHOUT, Records, cell, median, table
 
 sys.path.insert(0, str(Path(__file__).with_name("heldout")))
 from subjects import SUBJECTS
@@ -20,7 +20,6 @@ _COLUMNS = (  # method and shares
     ("l2 group", (0.5,)),
     ("Torch-Pruning", (0.5, 0.3)),
 )
-_NEAR, _NEAR_WITHOUT = 0.01, 0.03  # of the metric that half of the multiply-adds may cost
 _AHEAD = 0.10  # of Torch-Pruning when 30 % are left
 Found = Mapping[str, Mapping[str, Any]]
 
@@ -50,13 +49,13 @@ def goal_of(entry: Mapping[str, Any], method: str, share: float) -> float | None
     """What a method should leave of the metric; None where nothing is asked."""
     dense, records = entry["dense"], entry["records"]
     if method == "auto without data":
-        return dense - _NEAR_WITHOUT if share == 0.5 else None
+        return dense - NEAR_WITHOUT if share == 0.5 else None
     if method != "auto":
         return None
     if share in GOALS:
         return float(GOALS[share] * dense)
     if share == 0.5:
-        return float(dense - _NEAR)
+        return float(dense - NEAR)
     rival = median(records, "Torch-Pruning", share)
     return None if rival is None else rival + _AHEAD
 

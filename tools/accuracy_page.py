@@ -16,7 +16,7 @@ from typing import Any
 
 from accuracy_heldout import heldout_parts
 from accuracy_methods import ABLATIONS, OURS, RIVALS
-from accuracy_tables import GOALS, Records, cell, median, table, values
+from accuracy_tables import GOALS, NEAR, NEAR_WITHOUT, Records, cell, median, table, values
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "accuracy"
@@ -55,6 +55,7 @@ def main() -> None:
     bundled = _read("bundled.json")
     parts = {
         "bundled": _bundled(bundled),
+        "complete": _complete(bundled),
         "seeds": _seeds(bundled),
         "ablations": _ablations(bundled),
         "deployed": _deployed(_read("deployed.json")),
@@ -115,6 +116,23 @@ def _notes(records: Records, rival: str) -> Iterator[str]:
         yield f"{rival}'s best: {told}."
     for why, at in failed.items():
         yield f"{rival} at {', '.join(at)}: {why.removeprefix('NotPossibleError: ')}."
+
+
+def _complete(found: Mapping[str, Any]) -> Iterator[str]:
+    """What the default leaves of the metric on all samples; bold where it is as near as asked."""
+    methods = {"auto": NEAR, "auto without data": NEAR_WITHOUT}
+    rows = []
+    for name, entry in found.items():
+        if "complete" not in entry:
+            continue
+        dense, samples = entry["complete"]["value"], entry["complete"]["samples"]
+        cells = []
+        for method, near in methods.items():
+            value = median(entry["records"], method, 0.5, "complete")
+            text = "" if value is None else f"{value:.3f}"
+            cells.append(f"**{text}**" if value is not None and value >= dense - near else text)
+        rows.append([name, f"{samples:,}", f"{dense:.3f}", *cells])
+    yield from table(["model", "samples", "original", *methods], rows)
 
 
 def _seeds(found: Mapping[str, Any]) -> Iterator[str]:
