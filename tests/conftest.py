@@ -50,8 +50,8 @@ Cli = Callable[..., Finished]
 def short_fit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few steps of what takes most, except where slow tests ask how good it is."""
     if not request.node.get_closest_marker("slow") and not request.node.get_closest_marker("zoo"):
-        for name in ("LONG", "MADE_UP", "SPOKEN"):
-            monkeypatch.setattr(whole, name, whole.STEPS)
+        for name in ("STEPS", "LONG", "MADE_UP", "SPOKEN"):
+            monkeypatch.setattr(whole, name, whole.FEWEST_STEPS)
         for name in ("STEPS", "FEWEST_STEPS"):
             monkeypatch.setattr(impressions, name, 4)
 
