@@ -26,6 +26,7 @@ Found = Mapping[str, Mapping[str, Any]]
 
 def heldout_parts(found: Found) -> dict[str, Iterator[str]]:
     """Lines by the name of the part."""
+    found = {name: found[name] for name in SUBJECTS if name in found}
     return {"heldout": _figures(found), "shortfalls": _shortfalls(found), "foretold": _foretold(found)}
 
 
@@ -72,7 +73,7 @@ def _shortfalls(found: Found) -> Iterator[str]:
                 asked, reached = asked + 1, reached + (value >= goal)
                 if value < goal:
                     what = f"`{name}`, {method}, {1 - share:.0%} removed"
-                    lines.append(f"- {what}: {value:.3f}, asked {goal:.3f}")
+                    lines.append(f"- {what}: {value:.4f}, asked {goal:.4f}")
     yield from (f"{reached} of {asked} goals are reached. The others:", "")
     yield from lines
 
