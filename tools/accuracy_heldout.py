@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accuracy_tables import GOALS, NEAR, NEAR_WITHOUT, Records, cell, median, table
+from accuracy_tables import GOALS, NEAR, Records, marked, median, table
 
 sys.path.insert(0, str(Path(__file__).with_name("heldout")))
 from subjects import SUBJECTS
@@ -34,29 +34,21 @@ def _figures(found: Found) -> Iterator[str]:
     head = [f"{m} {1 - s:.0%}" for m, shares in _COLUMNS for s in shares]
     rows = []
     for name, entry in found.items():
-        cells = [_marked(entry, m, s) for m, shares in _COLUMNS for s in shares]
+        records = entry["records"]
+        cells = [marked(records, m, s, goal_of(entry, m, s)) for m, shares in _COLUMNS for s in shares]
         rows.append([f"{name}: {SUBJECTS[name].title}", entry["metric"], f"{entry['dense']:.3f}", *cells])
     yield from table(["network", "metric", "original", *head], rows)
-
-
-def _marked(entry: Mapping[str, Any], method: str, share: float) -> str:
-    """A value, bold where it reaches its goal."""
-    text, goal = cell(entry["records"], method, share), goal_of(entry, method, share)
-    value = median(entry["records"], method, share)
-    return f"**{text}**" if goal is not None and value is not None and value >= goal else text
 
 
 def goal_of(entry: Mapping[str, Any], method: str, share: float) -> float | None:
     """What a method should leave of the metric; None where nothing is asked."""
     dense, records = entry["dense"], entry["records"]
-    if method == "auto without data":
-        return dense - NEAR_WITHOUT if share == 0.5 else None
+    if share == 0.5:
+        return float(dense - NEAR[method]) if method in NEAR else None
     if method != "auto":
         return None
     if share in GOALS:
         return float(GOALS[share] * dense)
-    if share == 0.5:
-        return float(dense - NEAR)
     rival = median(records, "Torch-Pruning", share)
     return None if rival is None else rival + _AHEAD
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from accuracy_heldout import heldout_parts
 from accuracy_methods import ABLATIONS, OURS, RIVALS
-from accuracy_tables import GOALS, NEAR, NEAR_WITHOUT, Records, cell, median, table, values
+from accuracy_tables import GOALS, NEAR, Records, cell, marked, median, table, values
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "accuracy"
@@ -120,19 +120,14 @@ def _notes(records: Records, rival: str) -> Iterator[str]:
 
 def _complete(found: Mapping[str, Any]) -> Iterator[str]:
     """What the default leaves of the metric on all samples; bold where it is as near as asked."""
-    methods = {"auto": NEAR, "auto without data": NEAR_WITHOUT}
     rows = []
     for name, entry in found.items():
         if "complete" not in entry:
             continue
         dense, samples = entry["complete"]["value"], entry["complete"]["samples"]
-        cells = []
-        for method, near in methods.items():
-            value = median(entry["records"], method, 0.5, "complete")
-            text = "" if value is None else f"{value:.3f}"
-            cells.append(f"**{text}**" if value is not None and value >= dense - near else text)
+        cells = [marked(entry["records"], m, 0.5, dense - near, "complete") for m, near in NEAR.items()]
         rows.append([name, f"{samples:,}", f"{dense:.3f}", *cells])
-    yield from table(["model", "samples", "original", *methods], rows)
+    yield from table(["model", "samples", "original", *NEAR], rows)
 
 
 def _seeds(found: Mapping[str, Any]) -> Iterator[str]:
@@ -170,13 +165,7 @@ def _deployed(found: Mapping[str, Any]) -> Iterator[str]:
             continue
         entry = found[name]
         records, dense = entry["records"], entry["dense"]
-        cells = []
-        for method in ("l1", "auto"):
-            for share, goal in GOALS.items():
-                value = median(records, method, share)
-                reached = value is not None and value >= goal * dense
-                text = cell(records, method, share)
-                cells.append(f"**{text}**" if reached else text)
+        cells = [marked(records, m, s, g * dense) for m in ("l1", "auto") for s, g in GOALS.items()]
         rows.append([title, f"{task}, {METRICS[entry['metric']]}", f"{dense:.3f}", *cells])
     head = [f"{m} {1 - s:.0%}" for m in ("l1", "auto") for s in GOALS]
     yield from table(["model", "task, metric", "original", *head], rows)
