@@ -155,7 +155,6 @@ class Inputs:
             seed,
             lambda done, total: say(f"repair {done}/{total}") if done < total else None,
             lifelike,
-            twinned=self.twin is not None,
         )
         with single_threaded():
             found: Repair = find_pass("compensation", compensation).run(problem)

@@ -175,7 +175,6 @@ class CompensationProblem:
         seed: of everything random.
         say: told how much is done, of how much.
         lifelike: the inputs are real ones, or drawn by the model itself.
-        twinned: they are not, but the model is a twin that sees them as the original sees real ones.
     """
 
     model: ir.Model
@@ -186,12 +185,6 @@ class CompensationProblem:
     seed: int
     say: Callable[[int, int], None] = lambda done, total: None
     lifelike: bool = True
-    twinned: bool = False
-
-    @property
-    def made_up(self) -> bool:
-        """Whether activations are unlike those of real inputs."""
-        return not self.lifelike and not self.twinned
 
 
 @dataclass(frozen=True, slots=True)

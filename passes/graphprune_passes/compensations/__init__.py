@@ -30,13 +30,9 @@ def refit_blocks(problem: CompensationProblem) -> Repair:
     """Refit front to back, then let the operators before each refitted one move as well; the default.
 
     The refit, on top of it block reconstruction (AdaRound, ICML 2020; BRECQ, ICLR 2021), and where a model is
-    small enough all weights on its outputs (Hinton et al., 2015). On made-up inputs that the model neither
-    drew itself nor sees through a twin it is the refit alone: fitting more closely to what it will never see
-    gains little.
+    small enough all weights on its outputs (Hinton et al., 2015).
     """
     found = refit(problem)
-    if problem.made_up:
-        return found
     found.weights |= reconstruct(problem, found).weights
     found.weights |= fit_whole(problem, found).weights
     return found
