@@ -1,8 +1,8 @@
 """Inputs made up for a model that comes without any.
 
 What an input means decides how: token ids stay inside their table and masks are masks; a language model
-draws its tokens itself (`sampled`); what looks like an image gets pictures (`pictures`); other real numbers
-are normal.
+draws its tokens itself (`sampled`); what looks like an image gets pictures (`pictures`), what looks like a
+sequence numbers that vary slowly (`signals`); other real numbers are normal.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from graphprune.calibrate.levels import first_levels
 from graphprune.calibrate.pictures import PICTURES, pictures, spatial_axes
 from graphprune.calibrate.sampled import draw_sequences, may_speak
+from graphprune.calibrate.signals import signals, slow_axes
 from graphprune.calibrate.tokens import SHORTEST, sequences
 from graphprune.errors import CalibrationError, ModelError
 from graphprune.runtime.cached import find_lengths
@@ -67,7 +68,7 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int | Non
         recording: of its tensors.
         kind: "normal", "uniform", "images"; "first-norm": normal, with the levels at which the first batch
             normalisation sees its own statistics; or "auto": what the model draws itself, else images
-            where an input looks like one, else normal.
+            where an input looks like one, slow sequences where it looks like one, else normal.
         samples: how many; None for 384, or half as many where the model draws them.
         seed: equal seeds give equal inputs.
 
@@ -82,7 +83,7 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int | Non
     tables = bounds(model, sizes) if kind == "auto" else {}
     count = -(-(samples or SAMPLES) // batch)
     kinds = tuple(PICTURES[number % len(PICTURES)] for number in range(count))
-    feeds = tuple(_feed(model, sizes, kind, kinds[k], (seed, k), plain, tables) for k in range(count))
+    feeds = tuple(_feed(model, sizes, kind, kinds[k], (seed, k), plain, tables, batch) for k in range(count))
     told = {n: a for n, a in feeds[0].items() if n not in plain}
     if kind in _NOISE or not any(_is_picture(a) for a in told.values()):
         kinds = (0,) * count
@@ -91,7 +92,7 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int | Non
         return MadeUp(feeds, kinds, f'normal noise as the normalisation "{norm}" expects it')
     if kind != "auto":
         return MadeUp(feeds, kinds, f"{kind} noise")
-    return MadeUp(feeds, kinds, _in_words(told, tables))
+    return MadeUp(feeds, kinds, _in_words(told, tables, batch))
 
 
 def _levelled(model: ir.Model, feeds: Sequence[Feeds]) -> tuple[tuple[Feeds, ...], str]:
@@ -115,11 +116,13 @@ def _drawn(model: ir.Model, recording: Recording, samples: int, seed: int) -> tu
     return draw_sequences(model, feeds, bounds(model, sizes), seed)
 
 
-def _in_words(feeds: Feeds, tables: Mapping[str, int]) -> str:
+def _in_words(feeds: Feeds, tables: Mapping[str, int], samples: int) -> str:
     """What was made up, for reports."""
     real = [a for a in feeds.values() if a.dtype.kind == "f"]
+    slow = [a for a in real if slow_axes(a.shape, samples)]
     said = ["pictures: textures, flat shapes, things"] if any(_is_picture(a) for a in real) else []
-    said += ["normal numbers"] if any(not _is_picture(a) for a in real) else []
+    said += ["sequences that vary slowly"] if slow else []
+    said += ["normal numbers"] if len(slow) < sum(not _is_picture(a) for a in real) else []
     said += ["random token ids"] if tables else []
     return ", ".join(said) or "random numbers"
 
@@ -177,11 +180,15 @@ def _feed(
     seed: tuple[int, int],
     plain: frozenset[str],
     tables: Mapping[str, int],
+    samples: int,
 ) -> Feeds:
     """One batch; caches stay plain numbers, and what indexes a table becomes sequences."""
     feeds = random_feeds(model, sizes, seed[0] * 1_000_003 + seed[1])
     random = np.random.default_rng(seed)
-    changed = {n: a if n in plain else _changed(a, kind, picture, random) for n, a in feeds.items()}
+    changed = {
+        n: a if n in plain else _changed(a, kind, (seed[1], picture), samples, random)
+        for n, a in feeds.items()
+    }
     written = {
         n: sequences((a.shape[0], a.shape[1]), tables[n], random).astype(a.dtype)
         for n, a in feeds.items()
@@ -190,15 +197,27 @@ def _feed(
     return {**changed, **written}
 
 
-def _changed(array: Array, kind: str, picture: int, random: np.random.Generator) -> Array:
-    if array.dtype.kind != "f" or not array.size or set(np.unique(array[:1].ravel()[:64])) <= {0.0, 1.0}:
+def _changed(
+    array: Array, kind: str, turn: tuple[int, int], samples: int, random: np.random.Generator
+) -> Array:
+    """Other numbers of the same shape; `turn` is which batch it is, and the kind of its pictures."""
+    if not _is_plain(array):
         return array
     if kind == "uniform":
         uniform = random.random(array.shape) * 2 * np.sqrt(3) - np.sqrt(3)
         return np.asarray(uniform.astype(array.dtype))
+    if kind == "auto" and (axes := slow_axes(array.shape, samples)):
+        return signals(array.shape, axes, random, turn[0]).astype(array.dtype)
     if kind in _NOISE or not _is_picture(array):
         return array
-    return pictures(array.shape, spatial_axes(array.shape), random, picture).astype(array.dtype)
+    return pictures(array.shape, spatial_axes(array.shape), random, turn[1]).astype(array.dtype)
+
+
+def _is_plain(array: Array) -> bool:
+    """Whether these are real numbers, and no mask."""
+    if array.dtype.kind != "f" or not array.size:
+        return False
+    return not set(np.unique(array[:1].ravel()[:64])) <= {0.0, 1.0}
 
 
 def _is_picture(array: Array) -> bool:
