@@ -108,3 +108,14 @@ def test_seeds_repeat() -> None:
     for a, b, c in zip(first, again, other, strict=True):
         np.testing.assert_array_equal(a["x"], b["x"])
         assert (a["x"] != c["x"]).any()
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((3, 10, 10), 0.75), ((300,), 0.5)])
+def test_half_of_the_pictures_meet_one_of_the_nearest(shape: tuple[int, ...], expected: float) -> None:
+    """Two kinds of inputs in equal numbers: a partner at random is of the other kind half of the time."""
+    kinds = np.random.default_rng(0).permutation(np.repeat(np.float32([0, 1]), 32))
+    given = np.broadcast_to(kinds.reshape(-1, *[1] * len(shape)), (64, *shape))
+    batches = [{"x": given[k : k + 16].copy()} for k in range(0, 64, 16)]
+    feeds = itertools.islice(mixed(batches, {}, 0, varied=False), 200)
+    found = np.concatenate([b["x"].reshape(16, -1)[:, 0] for b in feeds])
+    assert abs(np.isin(found, (0, 1)).mean() - expected) < 0.03
