@@ -175,6 +175,7 @@ def descend(
     random: np.random.Generator,
     rate: float = RATE,
     given_up: bool = False,
+    near: float = 0.0,
 ) -> Fitted:
     """Steps down what is lost with a rate that falls to zero; the best weights on rows kept aside win.
 
@@ -192,6 +193,7 @@ def descend(
         rate: of the first steps, a share of the root mean square of each weight.
         given_up: stop where the weights are worse than at the start after a third of the steps, or much worse
             after a sixth.
+        near: loss at which what follows is not worth its time: the rate falls to zero by the next judgement.
     """
     now = {n: np.array(a, np.float32) for n, a in weights.items()}
     rates = _rates(now, rate)
@@ -201,6 +203,7 @@ def descend(
     found = dict(now)
     order: list[int] = []
     every = max(1, steps // _CHECKS)
+    resting = 0
     for step in range(1, steps + 1):
         if len(order) < together:
             order = [*order, *random.permutation(len(learn)).tolist()]
@@ -213,6 +216,8 @@ def descend(
         if not _finite(moves):
             break
         falling = 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
+        if resting:
+            falling *= 1 - (step - 1 - resting) / every
         for name, move in moves.items():
             now[name] = now[name] - np.float32(falling * rates[name]) * move
         if step % every == 0 or step == steps:
@@ -221,6 +226,9 @@ def descend(
                 best, found = loss, {n: a.copy() for n, a in now.items()}
             if given_up and loss > (start if 2 * every <= step else FAR_OFF * start):
                 break
+            if resting:
+                break
+            resting = step if loss <= near else 0
     return Fitted(found, start, best)
 
 

@@ -45,6 +45,7 @@ ROWS = 1024  # of the outputs in one step
 RATES = (RATE / 2, RATE / 8)  # tried in turn: a narrow network near its best is led away by large steps
 LEAST_GAIN = 0.01  # of the loss; below it weights stay as they are
 NEAR = 0.005  # loss at which few steps are enough
+REST = NEAR / 2  # loss at which a fit comes to rest
 PASSAGES = 1024  # sequences of a language model's own text that are read
 RESPOKEN = 2  # times that a language model's text is read with words of its own
 _FEWEST_BATCHES = 4
@@ -155,7 +156,9 @@ class _Whole:
             for rate in rates:
                 random = np.random.default_rng((self.problem.seed, steps))
                 given_up = not final or rate != rates[-1]
-                found = descend(descent, self.start, learn, judge, steps, at_once, random, rate, given_up)
+                found = descend(
+                    descent, self.start, learn, judge, steps, at_once, random, rate, given_up, REST
+                )
                 if found.after < (1 - LEAST_GAIN) * found.before:
                     return found.weights
         return {}

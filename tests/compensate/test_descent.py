@@ -55,3 +55,18 @@ def test_what_leads_away_is_given_up() -> None:
     assert valley.asked == 20
     np.testing.assert_array_equal(found.weights["w"], start["w"])
     assert found.after == found.before
+
+
+def test_it_comes_to_rest_where_the_loss_is_near() -> None:
+    """One sixth of the steps after the loss is small enough, with ever smaller ones."""
+
+    def run(near: float) -> tuple[int, float, float]:
+        valley, start = Valley(0.0, 1000), {"w": np.full((2, 2), 0.5, np.float32)}
+        rows, draw = [Rows({}, {})], np.random.default_rng(0)
+        found = descend(cast(Descent, valley), start, rows, rows, 60, 1, draw, rate=0.1, near=near)
+        return valley.asked, found.before, found.after
+
+    asked, before, after = run(0.5)
+    assert asked == 20
+    assert after < 0.5 < before
+    assert run(0.0)[0] == 60
