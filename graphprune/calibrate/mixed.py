@@ -4,8 +4,7 @@ A network that is fitted to the outputs of another needs no labels, so it can re
 inputs in between are where distillation on few inputs gains most (Beyer et al., "Knowledge distillation: a
 good teacher is patient and consistent", CVPR 2022, with mixup of Zhang et al., ICLR 2018). Pictures are also
 moved, stretched and mirrored before, and some have a piece of another one laid in instead (CutMix, Yun et
-al., ICCV 2019). Half of them meet one of the nearest, as in SMOTE (Chawla et al., JAIR 2002): what lies
-between two pictures that are alike looks most like one that could have been given. Tokens have nothing in
+al., ICCV 2019). Tokens have nothing in
 between: some of them are replaced by those of another input.
 """
 
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphprune.calibrate.partners import Pool
 from graphprune.calibrate.pictures import spatial_axes
 
 Array = NDArray[Any]
@@ -25,7 +25,6 @@ Feeds = Mapping[str, Array]
 FARTHEST = 0.1  # of a side, that a picture is moved at most
 STRETCHED = 1.25  # times a side, or as much shorter
 CHANGED = 0.5  # of the pictures are moved; as many stretched, mirrored, and laid into others
-NEAR, NEAREST = 0.5, 8  # share of pictures that are mixed with one of so many nearest
 
 
 def mixed(
@@ -49,45 +48,13 @@ def mixed(
     random = np.random.default_rng((seed, len(batches)))
     tokens = {n for n in tables if first[n].ndim > 1 and not _all_alike(n, batches)}
     groups = _alike(batches)
-    pools = [_Pool(group) for group in groups]
+    pools = [Pool(group) for group in groups]
     while pools:
         for pool in pools:
             for number, one in enumerate(pool.batches):
                 other = pool.partners(number, random)
                 share = random.random(pool.size)
                 yield {n: _mixed(a, other[n], share, n in tokens, random, varied) for n, a in one.items()}
-
-
-class _Pool:
-    """Batches of the same shapes, whose samples are mixed with one another."""
-
-    def __init__(self, batches: Sequence[Feeds]) -> None:
-        self.batches = batches
-        self.size = len(next(iter(batches[0].values())))
-        self.nearest = self._nearest()
-
-    def partners(self, number: int, random: np.random.Generator) -> Feeds:
-        """One for each sample of a batch, many of them near."""
-        chosen = random.integers(0, self.size * len(self.batches), self.size)
-        if self.nearest is not None:
-            own = self.nearest[number * self.size :][: self.size]
-            near = own[np.arange(self.size), random.integers(0, own.shape[1], self.size)]
-            chosen = np.where(random.random(self.size) < NEAR, near, chosen)
-        places = [divmod(int(k), self.size) for k in chosen]
-        return {n: np.stack([self.batches[k][n][row] for k, row in places]) for n in self.batches[0]}
-
-    def _nearest(self) -> Array | None:
-        """Numbers of the samples nearest to each, `(samples, NEAREST)`; None without pictures."""
-        first = self.batches[0].items()
-        names = [n for n, a in first if a.dtype.kind == "f" and spatial_axes(a.shape)]
-        if not names:
-            return None
-        flat = [np.hstack([np.float32(b[n]).reshape(self.size, -1) for n in names]) for b in self.batches]
-        products = np.vstack([np.hstack([one @ other.T for other in flat]) for one in flat])
-        squares = np.diagonal(products)
-        distances = squares[:, None] + squares - 2 * products
-        np.fill_diagonal(distances, np.inf)
-        return np.argsort(distances, axis=1, kind="stable")[:, : min(NEAREST, len(distances) - 1)]
 
 
 def _alike(batches: Sequence[Feeds]) -> list[list[Feeds]]:
