@@ -256,7 +256,7 @@ def measure(
     """Fill in what is missing of one model."""
     records = figures.of(subject)
     wanted = [(m, share, seed) for seed in seeds for m in methods for share in shares]
-    todo = [w for w in wanted if key_of(*w) not in records]
+    todo = [w for w in wanted if _lacks(records.get(key_of(*w)), subject)]
     if not todo:
         return
     if subject.complete:
@@ -287,6 +287,11 @@ def measure(
             records[key_of(method, share, seed)] = record
             figures.save()
             print(f"{subject.name} {key_of(method, share, seed)}: {record}", flush=True)
+
+
+def _lacks(record: Mapping[str, Any] | None, subject: Subject) -> bool:
+    """Whether something of it is still to be measured."""
+    return record is None or (subject.complete is not None and "value" in record and "complete" not in record)
 
 
 def key_of(method: str, share: float, seed: int) -> str:

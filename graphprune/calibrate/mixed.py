@@ -4,8 +4,7 @@ A network that is fitted to the outputs of another needs no labels, so it can re
 inputs in between are where distillation on few inputs gains most (Beyer et al., "Knowledge distillation: a
 good teacher is patient and consistent", CVPR 2022, with mixup of Zhang et al., ICLR 2018). Pictures are also
 moved, stretched and mirrored before, and some have a piece of another one laid in instead (CutMix, Yun et
-al., ICCV 2019). Tokens have nothing in
-between: some of them are replaced by those of another input.
+al., ICCV 2019). Tokens have nothing in between: some of them are replaced by those of another input.
 """
 
 from __future__ import annotations
