@@ -4,7 +4,8 @@ A network that is fitted to the outputs of another needs no labels, so it can re
 inputs in between are where distillation on few inputs gains most (Beyer et al., "Knowledge distillation: a
 good teacher is patient and consistent", CVPR 2022, with mixup of Zhang et al., ICLR 2018). Pictures are also
 moved, stretched and mirrored before, and some have a piece of another one laid in instead (CutMix, Yun et
-al., ICCV 2019). Tokens have nothing in between: some of them are replaced by those of another input.
+al., ICCV 2019). Tokens have nothing in between: some of them are replaced by those of another input, and some
+sequences are made up altogether, which shows a recurrent network more of its states.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from numpy.typing import NDArray
 
 from graphprune.calibrate.partners import Pool
 from graphprune.calibrate.pictures import spatial_axes
+from graphprune.calibrate.tokens import SHORTEST, sequences
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 FARTHEST = 0.1  # of a side, that a picture is moved at most
 STRETCHED = 1.25  # times a side, or as much shorter
 CHANGED = 0.5  # of the pictures are moved; as many stretched, mirrored, and laid into others
+MADE_UP = 0.3  # of the sequences of tokens
 
 
 def mixed(
@@ -45,7 +48,7 @@ def mixed(
     if not all(a.ndim for a in first.values()) or len({len(a) for a in first.values()}) != 1:
         return
     random = np.random.default_rng((seed, len(batches)))
-    tokens = {n for n in tables if first[n].ndim > 1 and not _all_alike(n, batches)}
+    tokens = {n: k for n, k in tables.items() if first[n].ndim > 1 and not _all_alike(n, batches)}
     groups = _alike(batches)
     pools = [Pool(group) for group in groups]
     while pools:
@@ -53,7 +56,9 @@ def mixed(
             for number, one in enumerate(pool.batches):
                 other = pool.partners(number, random)
                 share = random.random(pool.size)
-                yield {n: _mixed(a, other[n], share, n in tokens, random, varied) for n, a in one.items()}
+                yield {
+                    n: _mixed(a, other[n], share, tokens.get(n, 0), random, varied) for n, a in one.items()
+                }
 
 
 def _alike(batches: Sequence[Feeds]) -> list[list[Feeds]]:
@@ -74,9 +79,9 @@ def _all_alike(name: str, batches: Sequence[Feeds]) -> bool:
 
 
 def _mixed(
-    first: Array, second: Array, share: Array, tokens: bool, random: np.random.Generator, varied: bool
+    first: Array, second: Array, share: Array, tokens: int, random: np.random.Generator, varied: bool
 ) -> Array:
-    """Numbers in between; tokens of another sample, wherever they stand there; anything else as it is."""
+    """Numbers in between; tokens, below a bound, of another sample, wherever they stand there."""
     share = share.reshape(-1, *[1] * (first.ndim - 1))
     if first.dtype.kind == "f":
         if varied and (axes := spatial_axes(first.shape)):
@@ -86,7 +91,11 @@ def _mixed(
     if not tokens:
         return first
     taken = np.take_along_axis(second, random.integers(0, first.shape[1], first.shape), axis=1)
-    return np.asarray(np.where(random.random(first.shape) < share, first, taken))
+    found = np.where(random.random(first.shape) < share, first, taken)
+    if first.ndim == 2 and first.shape[1] >= SHORTEST:
+        made = sequences((len(first), first.shape[1]), tokens, random)
+        found = np.where(random.random((len(first), 1)) < MADE_UP, made, found)
+    return np.asarray(found, first.dtype)
 
 
 def _elsewhere(pictures: Array, axes: tuple[int, ...], random: np.random.Generator) -> Array:

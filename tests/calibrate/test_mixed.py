@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from graphprune.calibrate import mixed as mixed_inputs
 from graphprune.calibrate.mixed import Feeds, mixed
 
 
@@ -61,13 +62,28 @@ def test_pictures_are_only_mixed_where_nothing_else_is_asked() -> None:
         assert (batch["x"] == batch["x"][:, :1, :1, :1]).all()
 
 
-def test_tokens_are_those_of_other_samples() -> None:
+def test_tokens_are_those_of_other_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixed_inputs, "MADE_UP", 0.0)
     batches = [{"ids": np.arange(40).reshape(4, 10) + 100 * k} for k in range(3)]
     tables = {"ids": 300}
     for number, batch in enumerate(taken(batches, tables, 6)):
         own = batch["ids"] == batches[number % 3]["ids"]
         assert 0.1 < own.mean() < 0.95
         assert set(batch["ids"].ravel()) <= set(np.concatenate([b["ids"].ravel() for b in batches]))
+
+
+def test_some_sequences_of_tokens_are_made_up() -> None:
+    """Below the rows of the table; the given ones hold even numbers only."""
+    draw = np.random.default_rng(0)
+    batches = [{"ids": 2 * draw.integers(0, 100, (32, 64))} for _ in range(2)]
+    found = np.concatenate([b["ids"] for b in taken(batches, {"ids": 200}, 40)])
+    assert found.dtype == batches[0]["ids"].dtype
+    assert 0 <= found.min() < found.max() < 200
+    assert 0.2 < (found % 2).any(axis=1).mean() < 0.35  # a few of those made up have few symbols
+    short = np.concatenate(
+        [b["ids"] for b in taken([{"ids": 2 * draw.integers(0, 9, (32, 4))}], {"ids": 20}, 20)]
+    )
+    assert not (short % 2).any()
 
 
 def test_what_counts_or_hides_stays() -> None:
