@@ -177,12 +177,14 @@ class StageModel:
         graph = self.model.graph
         values: dict[str, ir.Value] = {}
         inputs, weights = [], []
+        # ONNX Runtime asks how many sizes there are; there is one for each axis, in every batch.
+        sized = {n for k in nodes if self._facts[k].op == "Resize" for n in self._facts[k].inputs[1:]}
         for name in dict.fromkeys((*self.inputs_of(nodes), *free)):
             array = given[name]
             value = ir.Value(
                 name=name,
                 type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
-                shape=ir.Shape([None] * array.ndim),
+                shape=ir.Shape(array.shape if name in sized else [None] * array.ndim),
             )
             values[name] = value
             inputs.append(value)
