@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from graphprune.calibrate.partners import Pool
 from graphprune.calibrate.pictures import spatial_axes
-from graphprune.calibrate.tokens import SHORTEST, sequences
+from graphprune.calibrate.tokens import may_be_sequences, sequences
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -92,7 +92,7 @@ def _mixed(
         return first
     taken = np.take_along_axis(second, random.integers(0, first.shape[1], first.shape), axis=1)
     found = np.where(random.random(first.shape) < share, first, taken)
-    if first.ndim == 2 and first.shape[1] >= SHORTEST:
+    if may_be_sequences(first):
         made = sequences((len(first), first.shape[1]), tokens, random)
         found = np.where(random.random((len(first), 1)) < MADE_UP, made, found)
     return np.asarray(found, first.dtype)

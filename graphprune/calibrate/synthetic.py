@@ -19,7 +19,7 @@ from graphprune.calibrate.levels import first_levels
 from graphprune.calibrate.pictures import PICTURES, pictures, spatial_axes
 from graphprune.calibrate.sampled import draw_sequences, may_speak
 from graphprune.calibrate.signals import signals, slow_axes
-from graphprune.calibrate.tokens import SHORTEST, sequences
+from graphprune.calibrate.tokens import may_be_sequences, sequences
 from graphprune.errors import CalibrationError, ModelError
 from graphprune.runtime.cached import find_lengths
 from graphprune.runtime.dimensions import Sizes, input_shape, real_inputs
@@ -192,7 +192,7 @@ def _feed(
     written = {
         n: sequences((a.shape[0], a.shape[1]), tables[n], random).astype(a.dtype)
         for n, a in feeds.items()
-        if n in tables and a.ndim == 2 and a.shape[1] >= SHORTEST
+        if n in tables and may_be_sequences(a)
     }
     return {**changed, **written}
 

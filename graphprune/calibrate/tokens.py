@@ -9,16 +9,22 @@ things repeat; how much of each differs from sample to sample here.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
-SHORTEST = 8  # positions of what may be a sequence
+_SHORTEST = 8  # positions of what may be a sequence
 _STEEPEST = 1.5  # exponent with which use falls from one symbol to the next
 _MOST_REPEATS = 0.5  # of the tokens, that are as one shortly before
 _FEWEST = 2  # symbols of a sample
+
+
+def may_be_sequences(array: NDArray[Any]) -> bool:
+    """Whether token ids are `(samples, positions)`, and enough of them to be sequences."""
+    return array.ndim == 2 and array.shape[1] >= _SHORTEST
 
 
 def sequences(shape: tuple[int, int], bound: int, random: np.random.Generator) -> Ints:
