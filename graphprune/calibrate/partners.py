@@ -32,17 +32,17 @@ class Pool:
     def __init__(self, batches: Sequence[Feeds]) -> None:
         self.batches = batches
         self.size = len(next(iter(batches[0].values())))
-        self._places = [(k, row) for k in range(len(batches)) for row in range(self.size)]
+        self._count = self.size * len(batches)
         self._nearest: dict[int, Array] = {}
 
     def partners(self, number: int, random: np.random.Generator) -> Feeds:
         """One for each sample of a batch; of a picture, one of the nearest half of the time."""
-        chosen = random.integers(0, len(self._places), self.size)
+        chosen = random.integers(0, self._count, self.size)
         if self._candidates is not None:
             near = self._nearest_to(number, *self._candidates)
             one = near[np.arange(self.size), random.integers(0, near.shape[1], self.size)]
             chosen = np.where(random.random(self.size) < NEAR, one, chosen)
-        places = [self._places[k] for k in chosen]
+        places = [divmod(int(k), self.size) for k in chosen]
         return {n: np.stack([self.batches[k][n][row] for k, row in places]) for n in self.batches[0]}
 
     @functools.cached_property
@@ -50,9 +50,11 @@ class Pool:
         """Numbers of the samples that are looked among, and a row of each; None without pictures."""
         if not self._pictures:
             return None
-        numbers = np.arange(len(self._places))[:: -(-len(self._places) // _CANDIDATES)]
-        rows = {k: self._rows(k) for k in {self._places[n][0] for n in numbers}}
-        return numbers, np.stack([rows[k][row] for k, row in (self._places[n] for n in numbers)])
+        numbers = np.arange(0, self._count, -(-self._count // _CANDIDATES))
+        taken = (
+            self._rows(k)[numbers[numbers // self.size == k] % self.size] for k in range(len(self.batches))
+        )
+        return numbers, np.vstack(list(taken))
 
     @property
     def _pictures(self) -> list[str]:
