@@ -7,6 +7,7 @@ is before it: otherwise weights would move of whose effect a part is not seen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -28,7 +29,8 @@ class Stretch:
     """Nodes that are fitted together.
 
     Attributes:
-        nodes: in topological order; each depends on a weight that may change.
+        nodes: in topological order; each depends on a weight that may change, or computes a shape for one
+            that does.
         inputs: tensors they read from outside, weights left out.
         weights: initializers that may change.
         ends: tensors that are compared with those of the original, and the axis of each along which classes
@@ -59,12 +61,49 @@ def find_stretch(facts: GraphFacts) -> Stretch | None:
     ends = {n: a for n, a in ends.items() if n in moved}
     if not ends or not free:
         return None
-    made = {o for n in nodes for o in n.outputs}
-    given = dict.fromkeys(n for node in nodes for n in node.inputs if n and n not in made)
-    inputs = tuple(n for n in given if n not in facts.weights)
+    nodes = _with_shapes(nodes, facts, links)
+    inputs = tuple(n for n in _given(nodes) if n not in facts.weights)
     squashed = {n.inputs[0] for n in facts.nodes if n.op in _SHARES and not n.domain}
     words = {n for n, axis in ends.items() if axis == -1 and _tells_words(n, facts, links)}
     return Stretch(tuple(nodes), inputs, tuple(free), ends, frozenset((squashed | words) & ends.keys()))
+
+
+def _given(nodes: Sequence[NodeFacts]) -> dict[str, None]:
+    """What nodes read from outside."""
+    made = {o for n in nodes for o in n.outputs}
+    return dict.fromkeys(n for node in nodes for n in node.inputs if n and n not in made)
+
+
+def _with_shapes(nodes: list[NodeFacts], facts: GraphFacts, links: Links) -> list[NodeFacts]:
+    """The nodes and those that compute shapes which they read, where these follow from what is there already.
+
+    Otherwise the whole network would have to run on every input only to know what shapes it has.
+    """
+    given = _given(nodes)
+    known = {*given, *facts.weights, *facts.inputs, *(o for n in nodes for o in n.outputs)}
+    known -= facts.shaped - facts.weights.keys()
+    found = {n.name for n in nodes}
+    for name in given:
+        if name in facts.shaped and (makers := _makers(name, known, facts, links)) is not None:
+            found |= makers
+    return [n for n in facts.nodes if n.name in found]
+
+
+def _makers(name: str, known: set[str], facts: GraphFacts, links: Links) -> set[str] | None:
+    """The nodes between what is known and a shape; None where it needs more."""
+    found: set[str] = set()
+    stack = [name]
+    while stack:
+        name = stack.pop()
+        if not name or name in known:
+            continue
+        node = links.producer.get(name)
+        if node is None or name not in facts.shaped:
+            return None
+        if node.name not in found:
+            found.add(node.name)
+            stack.extend(node.inputs)
+    return found
 
 
 def find_way(facts: GraphFacts) -> tuple[list[NodeFacts], dict[str, int]]:

@@ -81,6 +81,23 @@ def test_what_an_operator_without_gradient_reads_stays() -> None:
     assert stretch.inputs == ("s",)
 
 
+@pytest.mark.parametrize(
+    ("shape", "inputs"),
+    [
+        ("s = Shape(h) r = Reshape(h, s)", {"x"}),
+        ("s0 = Shape(h) s = Mul(s0, o) r = Reshape(h, s)", {"x"}),
+        ("z = NonZero(x) s = Shape(z) r0 = Expand(h, o) r1 = Reshape(r0, o2) r = Expand(r1, s)", {"x", "s"}),
+    ],
+)
+def test_shapes_are_computed_along_the_way(shape: str, inputs: set[str]) -> None:
+    """Those that follow from what is there: the network before is not run for them."""
+    text = f"g (float[n, 2] x) => (float[a, b] y) {{ h = MatMul(x, w1) {shape} y = MatMul(r, w2) }}"
+    ones = {"o": np.array([1, 1]), "o2": np.array([-1, 1])}
+    stretch = stretch_of(model_of(text, {"w1": (2, 2), "w2": (2, 3)}, **ones))
+    assert stretch is not None
+    assert set(stretch.inputs) == inputs
+
+
 def test_scores_are_compared_as_distributions() -> None:
     draw = np.random.default_rng(0)
     target = (3 * draw.standard_normal((64, 5))).astype(np.float32)
