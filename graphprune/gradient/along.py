@@ -1,4 +1,4 @@
-"""Vector-Jacobian products of operators that are a matrix along each axis: Pad and Resize."""
+"""Vector-Jacobian products of operators that are a matrix along each axis: CumSum, Pad, Resize."""
 
 from __future__ import annotations
 
@@ -60,6 +60,16 @@ def _resize(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequen
     return [found]
 
 
+def _cum_sum(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]) -> Sequence[Any]:
+    """Each place counts in the sums behind it, so gradients are summed the other way."""
+    axis = int(values[node.inputs[1]].reshape(()))
+    found = given[0] if node.attributes.get("reverse") else np.flip(given[0], axis)
+    summed = np.cumsum(found, axis)
+    if node.attributes.get("exclusive"):
+        summed = summed - found
+    return [summed if node.attributes.get("reverse") else np.flip(summed, axis)]
+
+
 def _back(gradient: Array, axis: int, matrix: Array) -> Array:
     """Through `matrix`, shape `(before, after)`, along an axis."""
     moved = np.moveaxis(gradient, axis, -1)
@@ -97,4 +107,4 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-ALONG = default_domain({"Pad": _pad, "Resize": _resize})
+ALONG = default_domain({"CumSum": _cum_sum, "Pad": _pad, "Resize": _resize})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from graphprune.analysis.facts import NodeFacts
 from graphprune.gradient.along import ALONG, plain_resize
 from graphprune.gradient.convolution import CONVOLUTION
+from graphprune.gradient.einsum import EINSUM, plain_einsum
 from graphprune.gradient.elementwise import ELEMENTWISE
+from graphprune.gradient.indexed import INDEXED, plain_scatter
 from graphprune.gradient.linear import LINEAR
 from graphprune.gradient.moving import MOVING
 from graphprune.gradient.norms import NORMS
@@ -25,25 +27,33 @@ Array = NDArray[Any]
 PRODUCTS: Mapping[tuple[str, str], Product] = {
     **ALONG,
     **CONVOLUTION,
+    **EINSUM,
     **ELEMENTWISE,
+    **INDEXED,
     **LINEAR,
     **MOVING,
     **NORMS,
     **POOLING,
     **RECURRENT,
 }
-_WINDOWED = frozenset({"AveragePool", "Conv", "ConvTranspose", "MaxPool"})
-_NO_GRADIENT = frozenset({"Shape", "Size", "ConstantOfShape"})
+_PLAIN: Mapping[str, Callable[[NodeFacts], bool]] = {
+    **{op: plain for _, op in RECURRENT},
+    **dict.fromkeys(("AveragePool", "Conv", "ConvTranspose", "MaxPool"), plain_window),
+    **dict.fromkeys(("ScatterElements", "ScatterND"), plain_scatter),
+    "Einsum": plain_einsum,
+    "Resize": plain_resize,
+}
+"""Operators of ai.onnx of which only some forms have a product."""
+
+_COMPARES = "And Equal Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual Not Or Xor"
+_NO_GRADIENT = frozenset({"Shape", "Size", "ConstantOfShape", *_COMPARES.split()})
+"""What these give stays as it is however little their inputs change, almost everywhere."""
 
 
 def differentiable(node: NodeFacts) -> bool:
     """Whether gradients pass through this node, or need not."""
-    if (node.domain, node.op) in RECURRENT:
-        return plain(node)
-    if node.op == "Resize" and not node.domain:
-        return plain_resize(node)
-    if node.op in _WINDOWED and not node.domain:
-        return plain_window(node)
+    if not node.domain and node.op in _PLAIN:
+        return _PLAIN[node.op](node)
     return (node.domain, node.op) in PRODUCTS or (not node.domain and node.op in _NO_GRADIENT)
 
 

@@ -97,6 +97,10 @@ def _extreme(node: NodeFacts, values: Values, given: Sequence[Any], asked: Seque
     return found
 
 
+def _mean(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]) -> Sequence[Any]:
+    return [given[0] / np.array(len(node.inputs), given[0].dtype)] * len(node.inputs)
+
+
 def _sum(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]) -> Sequence[Any]:
     return [given[0]] * len(node.inputs)
 
@@ -116,6 +120,7 @@ def _bias_gelu(node: NodeFacts, values: Values, given: Sequence[Any], asked: Seq
 
 _UNARY: dict[str, Product] = {
     "Abs": of_unary(lambda n, x, y: np.sign(x)),
+    "Celu": of_unary(lambda n, x, y: np.where(x > 0, 1, 1 + y / _attribute(n, "alpha", 1.0)).astype(x.dtype)),
     "Cos": of_unary(lambda n, x, y: -np.sin(x)),
     "Elu": of_unary(_elu),
     "Erf": of_unary(lambda n, x, y: float(2 / np.sqrt(np.pi)) * np.exp(-x * x)),
@@ -137,6 +142,7 @@ _UNARY: dict[str, Product] = {
     "Sqrt": of_unary(lambda n, x, y: 0.5 / y),
     "Swish": of_unary(lambda n, x, y: _swish(x, _attribute(n, "alpha", 1.0))),
     "Tanh": of_unary(lambda n, x, y: 1 - y * y),
+    "ThresholdedRelu": of_unary(lambda n, x, y: (x > _attribute(n, "alpha", 1.0)).astype(x.dtype)),
 }
 
 _BINARY: dict[str, Product] = {
@@ -155,6 +161,7 @@ ELEMENTWISE: dict[tuple[str, str], Product] = {
             "CastLike": _cast,
             "Clip": _clip,
             "Max": _extreme,
+            "Mean": _mean,
             "Min": _extreme,
             "PRelu": _prelu,
             "Pow": _pow,

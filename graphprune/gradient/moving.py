@@ -75,9 +75,44 @@ def _expand(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequen
     return [given[0]]  # summed over the stretched axes by the caller
 
 
+def _depth_to_space(
+    node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]
+) -> Sequence[Any]:
+    n, c, h, w = values[node.inputs[0]].shape
+    block = int(node.attributes["blocksize"])
+    parts = given[0].reshape(n, c // block**2, h, block, w, block)
+    # Where channels come last among what is taken apart, and where they come first.
+    order = (
+        (0, 1, 3, 5, 2, 4) if node.attributes.get("mode", "DCR") in ("CRD", b"CRD") else (0, 3, 5, 1, 2, 4)
+    )
+    return [parts.transpose(order).reshape(n, c, h, w)]
+
+
+def _space_to_depth(
+    node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]
+) -> Sequence[Any]:
+    n, c, h, w = values[node.inputs[0]].shape
+    block = int(node.attributes["blocksize"])
+    parts = given[0].reshape(n, block, block, c, h // block, w // block)
+    return [parts.transpose(0, 3, 4, 1, 5, 2).reshape(n, c, h, w)]
+
+
+def _tile(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]) -> Sequence[Any]:
+    shape = values[node.inputs[0]].shape
+    times = [n // max(m, 1) for m, n in zip(shape, given[0].shape, strict=True)]
+    apart = given[0].reshape([n for pair in zip(times, shape, strict=True) for n in pair])
+    return [apart.sum(axis=tuple(range(0, apart.ndim, 2)))]
+
+
+def _trilu(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]) -> Sequence[Any]:
+    k = int(values[node.inputs[1]]) if len(node.inputs) > 1 and node.inputs[1] else 0
+    return [np.triu(given[0], k) if node.attributes.get("upper", 1) else np.tril(given[0], k)]
+
+
 MOVING = default_domain(
     {
         "Concat": _concat,
+        "DepthToSpace": _depth_to_space,
         "Dropout": _identity,
         "Expand": _expand,
         "Flatten": _reshape,
@@ -85,9 +120,12 @@ MOVING = default_domain(
         "Identity": _identity,
         "Reshape": _reshape,
         "Slice": _slice,
+        "SpaceToDepth": _space_to_depth,
         "Split": _split,
         "Squeeze": _reshape,
+        "Tile": _tile,
         "Transpose": _transpose,
+        "Trilu": _trilu,
         "Unsqueeze": _reshape,
     }
 )

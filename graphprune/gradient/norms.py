@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphprune.analysis.facts import NodeFacts
 from graphprune.gradient.product import Values, default_domain
+
+Array = NDArray[Any]
 
 
 def _axes(node: NodeFacts, values: Values, rank: int) -> tuple[int, ...]:
@@ -50,6 +53,63 @@ def _reduce_extreme(
     return [given[0].reshape(kept) * mine / mine.sum(axis=over, keepdims=True).astype(x.dtype)]
 
 
+def _reduce_squares(
+    node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]
+) -> Sequence[Any]:
+    """ReduceSumSquare, and its root ReduceL2, whose gradient is nothing where all is zero."""
+    x = values[node.inputs[0]]
+    kept = [1 if k in _axes(node, values, x.ndim) else n for k, n in enumerate(x.shape)]
+    slope = given[0].reshape(kept)
+    if node.op == "ReduceSumSquare":
+        return [2 * x * slope]
+    return [x * slope / _not_zero(values[node.outputs[0]].reshape(kept))]
+
+
+def _reduce_size(
+    node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]
+) -> Sequence[Any]:
+    return [np.sign(values[node.inputs[0]]) * _reduce_sum(node, values, given, asked)[0]]
+
+
+def _reduce_log_sum_exp(
+    node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]
+) -> Sequence[Any]:
+    x = values[node.inputs[0]]
+    kept = [1 if k in _axes(node, values, x.ndim) else n for k, n in enumerate(x.shape)]
+    return [given[0].reshape(kept) * np.exp(x - values[node.outputs[0]].reshape(kept))]
+
+
+def _lp_norm(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]) -> Sequence[Any]:
+    x, y, g = values[node.inputs[0]], values[node.outputs[0]], given[0]
+    axis, p = int(node.attributes.get("axis", -1)), int(node.attributes.get("p", 2))
+    size = np.abs(x).sum(axis, keepdims=True) if p == 1 else np.sqrt(np.square(x).sum(axis, keepdims=True))
+    way = np.sign(x) if p == 1 else y
+    return [(g - way * (g * y).sum(axis, keepdims=True)) / _not_zero(size)]
+
+
+def _not_zero(x: Array) -> Array:
+    return np.where(x == 0, 1, x).astype(x.dtype)
+
+
+def _local_response(
+    node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]
+) -> Sequence[Any]:
+    """`x / (bias + alpha / size * sum of squares of channels near by) ** beta`."""
+    x, size = values[node.inputs[0]], int(node.attributes["size"])
+    alpha, beta = (float(node.attributes.get(n, v)) for n, v in (("alpha", 1e-4), ("beta", 0.75)))
+    channel = np.arange(x.shape[1])
+    apart = channel[None] - channel[:, None]  # of the channel that is read from the one that is made
+    near = ((-((size - 1) // 2) <= apart) & (apart <= size // 2)).astype(x.dtype)
+    base = np.array(node.attributes.get("bias", 1.0), x.dtype)
+    base = base + _over_channels(near, np.square(x)) * np.array(alpha / size, x.dtype)
+    shared = _over_channels(near.T, given[0] * x * base ** (-beta - 1))
+    return [given[0] * base**-beta - x * shared * np.array(2 * alpha * beta / size, x.dtype)]
+
+
+def _over_channels(matrix: Array, x: Array) -> Array:
+    return np.moveaxis(np.tensordot(matrix, x, (1, 1)), 0, 1)
+
+
 def _pool_all(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]) -> Sequence[Any]:
     x = values[node.inputs[0]]
     return [np.broadcast_to(given[0] / np.array(np.prod(x.shape[2:]), x.dtype), x.shape)]
@@ -57,6 +117,8 @@ def _pool_all(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequ
 
 def _softmax(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]) -> Sequence[Any]:
     y, g = values[node.outputs[0]], given[0]
+    if np.isnan(y.sum()):  # where nothing is attended to, which what follows leaves out
+        y = np.where(np.isnan(y), 0, y).astype(y.dtype)
     axis = int(node.attributes.get("axis", -1 if node.version >= 13 else 1))
     axes = (axis % y.ndim,) if node.version >= 13 else tuple(range(axis % y.ndim, y.ndim))
     return [y * (g - (g * y).sum(axis=axes, keepdims=True))]
@@ -105,13 +167,19 @@ NORMS = default_domain(
     {
         "BatchNormalization": _batch_norm,
         "GlobalAveragePool": _pool_all,
+        "LRN": _local_response,
         "LayerNormalization": _layer_norm,
         "LogSoftmax": _log_softmax,
+        "LpNormalization": _lp_norm,
         "RMSNormalization": _layer_norm,
+        "ReduceL1": _reduce_size,
+        "ReduceL2": _reduce_squares,
+        "ReduceLogSumExp": _reduce_log_sum_exp,
         "ReduceMax": _reduce_extreme,
         "ReduceMean": _reduce_mean,
         "ReduceMin": _reduce_extreme,
         "ReduceSum": _reduce_sum,
+        "ReduceSumSquare": _reduce_squares,
         "Softmax": _softmax,
     }
 )

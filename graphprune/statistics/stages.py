@@ -151,6 +151,19 @@ class StageModel:
         weights = self.model.graph.initializers
         return tuple(dict.fromkeys(n for n in read if n and n not in made and n not in weights))
 
+    def _sizing(self, nodes: Sequence[str]) -> set[str]:
+        """What the sizes that nodes resize to are made of: as many numbers as there are axes, in every batch.
+
+        ONNX Runtime asks how many before it runs.
+        """
+        found: set[str] = set()
+        for fact in (self._facts[n] for n in reversed(nodes)):
+            if fact.op == "Resize":
+                found.update(fact.inputs[1:])
+            elif fact.op != "Shape" and not found.isdisjoint(fact.outputs):
+                found.update(fact.inputs)
+        return found
+
     def weight(self, name: str) -> Array:
         """The value of an initializer."""
         tensor = self.model.graph.initializers[name].const_value
@@ -177,8 +190,7 @@ class StageModel:
         graph = self.model.graph
         values: dict[str, ir.Value] = {}
         inputs, weights = [], []
-        # ONNX Runtime asks how many sizes there are; there is one for each axis, in every batch.
-        sized = {n for k in nodes if self._facts[k].op == "Resize" for n in self._facts[k].inputs[1:]}
+        sized = self._sizing(nodes)
         for name in dict.fromkeys((*self.inputs_of(nodes), *free)):
             array = given[name]
             value = ir.Value(
