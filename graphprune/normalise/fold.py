@@ -2,7 +2,8 @@
 
 What only moves weights about (Transpose, Reshape, Concat, ...) is left alone: through it the analysis sees
 which weight is stored where, and ties of weights survive. It is folded only as a step towards arithmetic,
-or when the result is a few integers.
+when the result is a few integers, or when it takes weights to pieces and puts all of them together again, as
+exporters do to bring the gates of a recurrent layer into ONNX's order: then one weight says as much.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ _NEVER = frozenset(
         *("Multinomial", "Bernoulli"),
     )
 )
+_MOVES = frozenset("Concat Flatten Gather Identity Reshape Slice Split Squeeze Transpose Unsqueeze".split())
+_TAKES_APART = frozenset(("Gather", "Slice", "Split"))
 _QUANTIZERS = frozenset(("DequantizeLinear", "QuantizeLinear", "DynamicQuantizeLinear"))
 _SHRINKING = ("Shape", "Size", "Reduce", "Arg")
 _SHAPE_TYPES = (ir.DataType.INT32, ir.DataType.INT64, ir.DataType.BOOL)
@@ -73,6 +76,7 @@ class _Folder:
         self._computation: dict[ir.Node, int] = {}
         self._folded: dict[int, list[ir.Value | None]] = {}
         self._small: dict[ir.Node, Results] = {}
+        self._gathered: set[str | None] = set()  # names of results, which they keep as initializers
         self.nodes = tuple(self._constant_nodes())
 
     def fold(self, node: ir.Node) -> None:
@@ -116,13 +120,51 @@ class _Folder:
         size = sum(map(_bytes, leaves))
         if node.op_type in TRANSPARENT:
             is_shape = size <= _SMALL_BYTES and all(_is_shape(value) for value in node.inputs)
-            results = self._run(node, _SMALL_BYTES) if is_shape else None
+            if not is_shape:
+                return self._put_together(node, leaves)
+            results = self._run(node, _SMALL_BYTES)
             return results if results is not None and all(map(_holds_shapes, results)) else None
         stays = any(_bytes(leaf) > _SMALL_BYTES and self._escapes(leaf) for leaf in leaves)
         if stays and not node.op_type.startswith(_SHRINKING):
             return None  # the weight would be stored twice, and a tie be lost
         results = self._run(node, _GROWTH * size + _SMALL_BYTES)
         return None if results is not None and stays and _total(results) > _SMALL_BYTES else results
+
+    def _put_together(self, node: ir.Node, leaves: tuple[ir.Value, ...]) -> Results | None:
+        """Returns weights in another order, of which all parts and nothing else come together here."""
+        moved = [leaf for leaf in leaves if not _is_shape(leaf)]
+        steps = self._steps(node)
+        if not moved or not all(step.op_type in _MOVES for step in steps):
+            return None
+        apart = any(step.op_type in _TAKES_APART for step in steps)
+        if len(node.outputs) != 1 or not (apart or self._gathered.issuperset(v.name for v in moved)):
+            return None
+        inner = [v for step in steps if step is not node for v in step.outputs]
+        if any(v.is_graph_output() or any(u not in steps for u, _ in v.uses()) for v in (*moved, *inner)):
+            return None
+        size = sum(map(_bytes, moved))
+        results = self._run(node, size)
+        if results is None or results[0] is None or results[0].nbytes != size:
+            return None
+        parts = [
+            np.asarray(leaf.const_value.numpy()).ravel() for leaf in moved if leaf.const_value is not None
+        ]
+        if not np.array_equal(np.sort(results[0], axis=None), np.sort(np.concatenate(parts))):
+            return None
+        self._gathered.add(node.outputs[0].name)
+        return results
+
+    def _steps(self, node: ir.Node) -> set[ir.Node]:
+        """Returns a node and those that it depends on."""
+        found = {node}
+        waiting = [node]
+        while waiting:
+            for value in waiting.pop().inputs:
+                producer = None if value is None else value.producer()
+                if producer is not None and producer not in found:
+                    found.add(producer)
+                    waiting.append(producer)
+        return found
 
     def _leaves(self, node: ir.Node) -> dict[ir.Value, None]:
         """Returns the initializers that a node depends on."""

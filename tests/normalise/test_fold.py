@@ -88,6 +88,50 @@ def test_what_only_moves_weights_is_left_alone(build: Build, agree: Agree, ops: 
     assert ops(result) == ["Transpose", "Concat", "Reshape", "Cast", "Identity", "MatMul"]
 
 
+GATES = """g (float[T, N, 3] x) => (float[T, 1, N, 4] y)
+{
+  i = Slice (w, zero, four, zero)
+  f = Slice (w, four, eight, zero)
+  c = Slice (w, eight, twelve, zero)
+  o = Slice (w, twelve, end, zero)
+  w1 = Concat <axis = 0> (i, o, f, c)
+  w2 = Unsqueeze (w1, zero)
+  y = LSTM <hidden_size = 4> (x, w2, r)
+}"""
+PLACES = {
+    name: np.array([place], np.int64)
+    for name, place in {"zero": 0, "four": 4, "eight": 8, "twelve": 12, "end": 16}.items()
+}
+
+
+def test_weight_taken_to_pieces_and_put_together_is_one(build: Build, agree: Agree, ops: Ops) -> None:
+    model = build(HEAD + GATES, w=(16, 3), r=(1, 16, 4), **PLACES)
+    result = agree(model)
+    assert ops(result) == ["LSTM"]
+    assert {n: tuple(v.shape) for n, v in result.graph.initializers.items()} == {
+        "w2": (1, 16, 3),
+        "r": (1, 16, 4),
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("(i, o, f, c)", "(i, o, f, f)"),  # a part is missing, another is there twice
+        ("w2 = Unsqueeze (w1, zero)", "w2 = Unsqueeze (w1, zero) z = Transpose(w)"),
+        ("w2 = Unsqueeze (w1, zero)", "w2 = Unsqueeze (w1, zero) z = Relu(i)"),
+    ],
+)
+def test_weight_of_which_more_is_needed_stays(
+    before: str, after: str, build: Build, agree: Agree, ops: Ops
+) -> None:
+    text = GATES.replace(before, after)
+    if "z = " in after:
+        text = text.replace("[T, 1, N, 4] y)", "[T, 1, N, 4] y, float[A, B] z)")
+    result = agree(build(HEAD + text, w=(16, 3), r=(1, 16, 4), **PLACES))
+    assert "Concat" in ops(result)
+
+
 def test_tie_through_transpose_survives(build: Build, agree: Agree, ops: Ops) -> None:
     model = build(
         HEAD
