@@ -185,7 +185,8 @@ def _reached(facts: GraphFacts, ends: set[str]) -> list[NodeFacts]:
         if outputs & barred:
             barred |= read
         elif outputs & needed:
-            if differentiable(node) and not node.bodies:
+            only_chooses = node.op == "TopK" and node.outputs[0] not in needed
+            if differentiable(node) and not node.bodies and not only_chooses:
                 found.append(node)
                 needed |= read
             else:
@@ -203,15 +204,29 @@ def _may_change(name: str, facts: GraphFacts, links: Links, inside: set[str]) ->
 
 
 def _role(name: str, reader: NodeFacts, facts: GraphFacts, links: Links) -> bool:
-    """Whether it is a weight or a bias to this reader."""
+    """Whether it is a weight, a scale or a bias to this reader."""
     if reader.domain:
         return False
+    if reader.op in ("MatMul", "Einsum"):
+        rank = facts.weights[name].shape.rank()
+        return rank > 1 and any(n not in facts.constant for n in reader.inputs)
+    if reader.op in ("Gather", "GatherND"):  # weights of the experts that are chosen; not tables of words
+        chosen = name == reader.inputs[0] and reader.inputs[1] not in facts.constant
+        return chosen and facts.weights[name].shape.rank() > 2
     if reader.op in _LINEAR | _RECURRENT | _NORMS:
         return name in reader.inputs[1:4] and reader.inputs[0] not in facts.constant
     if reader.op == "BatchNormalization":
         return name in reader.inputs[1:3]
-    if reader.op != "Add" or not facts.weights[name].shape.rank():
+    if reader.op not in ("Add", "Mul"):
         return False
     other = next((n for n in reader.inputs if n != name), "")
     before = links.producer.get(other)
-    return before is not None and before.op in _LINEAR
+    if before is None or other in facts.constant:
+        return False
+    biased = reader.op == "Add" and before.op in _LINEAR and facts.weights[name].shape.rank() > 0
+    return biased or _along_one_axis(facts.weights[name])
+
+
+def _along_one_axis(tensor: ir.TensorProtocol) -> bool:
+    """Whether it holds one number for each channel: norms and layer scales are often written that way."""
+    return sum(n > 1 for n in tensor.shape.numpy()) == 1

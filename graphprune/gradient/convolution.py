@@ -27,7 +27,7 @@ _THREADS = 2  # of each of many sessions
 
 def _conv(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]) -> Sequence[Any]:
     g, x, weight = given[0], values[node.inputs[0]], values[node.inputs[1]]
-    window = Window(node, weight.shape[2:], g.shape[2:])
+    window = Window(node, weight.shape[2:], g.shape[2:], x.shape[2:])
     left = _transposed("ConvTranspose", node, window, g, weight, x.shape[2:]) if asked[0] else None
     slope = _slope(window, x, g, weight) if asked[1] else None
     return [left, slope, _bias(g, asked)]
@@ -37,7 +37,7 @@ def _conv_transpose(
     node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]
 ) -> Sequence[Any]:
     g, x, weight = given[0], values[node.inputs[0]], values[node.inputs[1]]
-    window = Window(node, weight.shape[2:], x.shape[2:])
+    window = Window(node, weight.shape[2:], x.shape[2:], g.shape[2:])
     left = _transposed("Conv", node, window, g, weight, x.shape[2:]) if asked[0] else None
     slope = _slope(window, g, x, weight) if asked[1] else None
     return [left, slope, _bias(g, asked)]

@@ -15,14 +15,14 @@ from graphprune.gradient.window import Window
 Array = NDArray[Any]
 
 
-def _window_of(node: NodeFacts, y: Array) -> Window:
-    return Window(node, [int(k) for k in node.attributes["kernel_shape"]], y.shape[2:])
+def _window_of(node: NodeFacts, x: Array, y: Array) -> Window:
+    return Window(node, [int(k) for k in node.attributes["kernel_shape"]], y.shape[2:], x.shape[2:])
 
 
 def _max_pool(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]) -> Sequence[Any]:
     """The first of equals takes the gradient."""
     x, y, g = values[node.inputs[0]], values[node.outputs[0]], given[0]
-    window = _window_of(node, y)
+    window = _window_of(node, x, y)
     padded = window.padded(x, -np.inf)
     found, left = np.zeros_like(padded), np.ones(y.shape, bool)
     for _, here in window.places():
@@ -36,7 +36,7 @@ def _average_pool(
     node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]
 ) -> Sequence[Any]:
     x, y = values[node.inputs[0]], values[node.outputs[0]]
-    window = _window_of(node, y)
+    window = _window_of(node, x, y)
     beyond = 1.0 if node.attributes.get("count_include_pad") else 0.0
     ones = window.padded(np.ones((1, 1, *x.shape[2:]), x.dtype), beyond)
     count = sum((ones[here] for _, here in window.places()), np.zeros((1, 1, *y.shape[2:]), x.dtype))

@@ -15,9 +15,9 @@ Array = NDArray[Any]
 
 
 def plain_window(node: NodeFacts) -> bool:
-    """Whether a sliding window has explicit padding, and averages are taken of whole windows."""
-    explicit = node.attributes.get("auto_pad", "NOTSET") in ("NOTSET", "")
-    return explicit and not (node.op == "AveragePool" and node.attributes.get("ceil_mode"))
+    """Whether averages are taken of what lies inside, where a window reaches beyond the last padding."""
+    beyond = node.attributes.get("ceil_mode") and node.attributes.get("count_include_pad")
+    return not (node.op == "AveragePool" and beyond)
 
 
 class Window:
@@ -27,14 +27,22 @@ class Window:
         node: with the attributes of a window.
         kernel: its size.
         outputs: how many positions it takes, along each axis.
+        sizes: of what it slides over.
     """
 
-    def __init__(self, node: NodeFacts, kernel: Sequence[int], outputs: Sequence[int]) -> None:
+    def __init__(
+        self, node: NodeFacts, kernel: Sequence[int], outputs: Sequence[int], sizes: Sequence[int]
+    ) -> None:
         rank = len(kernel)
         self.kernel, self.outputs = tuple(kernel), tuple(outputs)
         self.strides = tuple(int(s) for s in node.attributes.get("strides") or [1] * rank)
         self.dilations = tuple(int(d) for d in node.attributes.get("dilations") or [1] * rank)
         self.pads = tuple(int(p) for p in node.attributes.get("pads") or [0] * (2 * rank))
+        same = node.attributes.get("auto_pad", "")
+        if same in ("SAME_UPPER", "SAME_LOWER"):
+            lacking = [max(0, r - n) for r, n in zip(self.reach, sizes, strict=True)]
+            less, more = tuple(n // 2 for n in lacking), tuple(n - n // 2 for n in lacking)
+            self.pads = less + more if same == "SAME_UPPER" else more + less
 
     def places(self) -> Iterator[tuple[tuple[int, ...], Any]]:
         """Each place of the kernel and the slice of a padded array that it reads."""

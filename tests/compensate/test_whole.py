@@ -34,9 +34,9 @@ CHOSEN = (
     {"w1": (8, 24), "w2": (24, 5)},
 )
 BARRED = (
-    "g (float[n, 8] x) => (float[n, 5] y) { a = Gemm(x, w1) h = Relu(a) s, i = TopK(h, k) b = Gemm(s, w2) "
+    "g (float[n, 8] x) => (float[n, 5] y) { a = Gemm(x, w1) h = Relu(a) s = Round(h) b = Gemm(s, w2) "
     "c = Relu(b) y = Gemm(c, w3) }",
-    {"w1": (8, 24), "w2": (4, 16), "w3": (16, 5)},
+    {"w1": (8, 24), "w2": (24, 16), "w3": (16, 5)},
 )
 
 
@@ -74,8 +74,30 @@ def test_what_chooses_is_compared_by_what_it_chooses_from() -> None:
     assert set(stretch.ends) == {"b", "h"}
 
 
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [
+        ("h = MatMul(x, w1) c = IsNaN(h) r = Where(c, o, h) y = MatMul(r, w2)", {"w1", "w2"}),
+        ("h = MatMul(x, w1) t, i = TopK(h, k) y = MatMul(t, w2)", {"w1", "w2"}),
+        ("h = MatMul(x, w1) n = LpNormalization(h) r = Mul(v, n) y = MatMul(r, w2)", {"w1", "w2", "v"}),
+        ('h = MatMul(x, w1) y = Einsum<equation="ni,ij->nj">(h, w2)', {"w1", "w2"}),
+        ("h = MatMul(x, w1) f = Reshape(h, k2) r = MatMul(w3, f) y = Flatten(r)", {"w1", "w3"}),
+        ("h = MatMul(x, w1) e, i = TopK(h, k1) g = Gather(w4, i) y = Flatten(g)", {"w4"}),
+    ],
+)
+def test_what_may_change(text: str, weights: set[str]) -> None:
+    """Whatever a gradient reaches: scales, operands of either side, and weights of experts that are chosen."""
+    shapes = {"w1": (8, 4), "w2": (4, 3), "w3": (2, 4), "w4": (4, 2, 3), "v": (4,)}
+    used = {n: s for n, s in shapes.items() if f"{n}," in text or f"{n})" in text}
+    more = {"o": np.zeros(4, np.float32), "k": np.array([4]), "k1": np.array([1]), "k2": np.array([-1, 4, 1])}
+    model = model_of(f"g (float[n, 8] x) => (float[a, b] y) {{ {text} }}", used, **more)
+    stretch = stretch_of(model)
+    assert stretch is not None
+    assert set(stretch.weights) == weights
+
+
 def test_what_an_operator_without_gradient_reads_stays() -> None:
-    stretch = stretch_of(model_of(*BARRED, k=np.array([4])))
+    stretch = stretch_of(model_of(*BARRED))
     assert stretch is not None
     assert set(stretch.weights) == {"w2", "w3"}
     assert stretch.inputs == ("s",)

@@ -27,6 +27,9 @@ GEOMETRIES = {
     "patches": ((2, 3, 9, 11), 4, (4, 4), "strides=[4,4]"),
     "one axis": ((2, 6, 11), 4, (3,), "strides=[2], pads=[1,1]"),
     "three axes": ((1, 2, 4, 5, 6), 4, (3, 3, 3), "pads=[1,1,1,1,1,1], strides=[1,2,1]"),
+    "as much padding as it takes": ((2, 6, 7, 8), 4, (3, 4), 'auto_pad="SAME_UPPER", strides=[2,2]'),
+    "the same, more of it before": ((2, 6, 7, 8), 4, (3, 4), 'auto_pad="SAME_LOWER"'),
+    "said to be without padding": ((2, 6, 7, 8), 4, (3, 3), 'auto_pad="VALID", strides=[2,1]'),
     "a kernel of one": ((2, 6, 4, 4), 4, (1, 1), "strides=[2,2]"),
 }
 
