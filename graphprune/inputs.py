@@ -141,9 +141,18 @@ class Inputs:
         return () if self.judges_made_up and learnt else self.judges
 
     def repair(
-        self, keeps: Keeps, compensation: str, memory: int, seed: int, say: Callable[[str], None]
+        self,
+        keeps: Keeps,
+        compensation: str,
+        memory: int,
+        seed: int,
+        say: Callable[[str], None],
+        chosen: str = "",
     ) -> Repair:
-        """New values for the weights that remain."""
+        """New values for the weights that remain; `chosen`: kinds of cut groups that data choose from."""
+        how = find_pass("compensation", compensation)
+        if chosen and not how.choices:
+            return Repair()
         self.statistics.forget()
         lifelike = not self.calibration.synthetic or self.calibration.lifelike
         problem = CompensationProblem(
@@ -155,9 +164,10 @@ class Inputs:
             seed,
             lambda done, total: say(f"repair {done}/{total}") if done < total else None,
             lifelike,
+            chosen,
         )
         with single_threaded():
-            found: Repair = find_pass("compensation", compensation).run(problem)
+            found: Repair = how.run(problem)
         if self.twin is not None:
             found.weights = self.twin.restored(found.weights)
         return found
@@ -352,9 +362,16 @@ def labelled_inputs(what: Any, calibration: Any, preprocessing: str = "") -> tup
 
 def chosen_by_data(analysis: Analysis, keeps: Keeps) -> str:
     """The kinds of cut groups that data choose from, such as experts; zero weights do not stand for those."""
-    atoms = {
-        a for e in analysis.effects if isinstance(e, Alternatives | Lookup) for a in e.dim.atoms if a in keeps
-    }
+    return _kinds_of(Alternatives, analysis, keeps)
+
+
+def looked_up(analysis: Analysis, keeps: Keeps) -> str:
+    """The kinds of cut groups that inputs name, such as words."""
+    return _kinds_of(Lookup, analysis, keeps)
+
+
+def _kinds_of(effect: type[Alternatives | Lookup], analysis: Analysis, keeps: Keeps) -> str:
+    atoms = {a for e in analysis.effects if isinstance(e, effect) for a in e.dim.atoms if a in keeps}
     return ", ".join(sorted({analysis.by_atom[a].kind for a in atoms if a in analysis.by_atom}))
 
 

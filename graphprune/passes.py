@@ -175,6 +175,8 @@ class CompensationProblem:
         seed: of everything random.
         say: told how much is done, of how much.
         lifelike: the inputs are real ones, or drawn by the model itself.
+        chosen: kinds of cut groups that data choose from, such as experts, or "". Where there are any, other
+            rows reach an operator than in the original, so only what comes out at the end can be compared.
     """
 
     model: ir.Model
@@ -185,6 +187,7 @@ class CompensationProblem:
     seed: int
     say: Callable[[int, int], None] = lambda done, total: None
     lifelike: bool = True
+    chosen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +250,8 @@ class Pass:
             score stay.
         unit: what its scores count, where sums of them mean something; scores of one unit can be compared.
         layers: of an allocation, whether it weighs layers (groups of one slot and no floor) against widths.
+        choices: of a compensation, whether it knows what to do with `CompensationProblem.chosen`; others are
+            not run where there is any.
     """
 
     kind: Kind
@@ -257,6 +262,7 @@ class Pass:
     settle: Settle | None = None
     unit: str = ""
     layers: bool = False
+    choices: bool = False
 
 
 @dataclass(frozen=True, slots=True)

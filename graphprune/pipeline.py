@@ -39,7 +39,15 @@ from graphprune.decide import (
     needs_machine,
 )
 from graphprune.errors import ModelError, RuntimeMissingError, VerificationError
-from graphprune.inputs import UNLEARNT, Inputs, Wanted, chosen_by_data, prepare_inputs, single_threaded
+from graphprune.inputs import (
+    UNLEARNT,
+    Inputs,
+    Wanted,
+    chosen_by_data,
+    looked_up,
+    prepare_inputs,
+    single_threaded,
+)
 from graphprune.load import Source, Staging, check_output, load, save
 from graphprune.normalise import normalise, reshare
 from graphprune.passes import Repair, Scores
@@ -445,14 +453,18 @@ def _repair(run: Run, compensation: str, seed: int, clock: _Clock) -> None:
     if inputs is None or not run.decision.keeps or compensation == "none":
         return
     run.warnings += inputs.unreached(run.decision.keeps)
-    if chosen := chosen_by_data(run.analysis, run.decision.keeps):
-        run.warnings.append(
-            f"nothing was repaired: {chosen} are chosen by the data, so other rows reach the operators behind"
-        )
+    if named := looked_up(run.analysis, run.decision.keeps):
+        run.warnings.append(f"nothing was repaired: inputs choose from {named}, of which some are gone")
         return
     clock.start("repair")
-    memory = run.settings.wanted.memory
-    run.repair = inputs.repair(run.decision.keeps, compensation, memory, seed, run.settings.detail)
+    chosen, settings = chosen_by_data(run.analysis, run.decision.keeps), run.settings
+    memory = settings.wanted.memory
+    run.repair = inputs.repair(run.decision.keeps, compensation, memory, seed, settings.detail, chosen)
+    if chosen:
+        done = "the network was repaired as a whole only" if run.repair.weights else "nothing was repaired"
+        run.warnings.append(
+            f"{done}: {chosen} are chosen by the data, so other rows reach the operators behind"
+        )
     run.normal = with_weights(run.normal, run.repair.weights)
     run.warnings += inputs.warnings(run.repair)
 

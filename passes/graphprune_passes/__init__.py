@@ -187,6 +187,7 @@ PASSES = (
         compensations.refit_blocks,
         "refit, then fit what feeds each refitted operator too, then all to the outputs",
         "inputs",
+        choices=True,
     ),
     Pass(
         "compensation",

@@ -30,8 +30,10 @@ def refit_blocks(problem: CompensationProblem) -> Repair:
     """Refit front to back, then let the operators before each refitted one move as well; the default.
 
     The refit, on top of it block reconstruction (AdaRound, ICML 2020; BRECQ, ICLR 2021), and where a model is
-    small enough all weights on its outputs (Hinton et al., 2015).
+    small enough all weights on its outputs (Hinton et al., 2015); that alone where data choose what runs.
     """
+    if problem.chosen:
+        return fit_whole(problem, Repair())
     found = refit(problem)
     found.weights |= reconstruct(problem, found).weights
     found.weights |= fit_whole(problem, found).weights
