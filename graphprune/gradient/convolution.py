@@ -16,7 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graphprune.analysis.facts import NodeFacts
-from graphprune.gradient.product import Values, default_domain
+from graphprune.gradient.product import Values, default_domain, summed_by_channel
 from graphprune.gradient.window import Window
 from graphprune.runtime.session import Session, open_session
 
@@ -50,6 +50,8 @@ def _bias(g: Array, asked: Sequence[bool]) -> Array | None:
 def _slope(window: Window, wide: Array, small: Array, weight: Array) -> Array:
     """At the weight: `wide` is what the kernel slides over, `small` has one value for each position."""
     groups = wide.shape[1] // weight.shape[1]
+    if weight.shape[:2] == (groups, 1):
+        return _slope_by_channel(window, wide, small, weight)
     padded = window.padded(_channels_first(wide, groups), 0)
     rows = _channels_first(small, groups)
     rows = rows.reshape(groups, rows.shape[1], -1)
@@ -59,6 +61,16 @@ def _slope(window: Window, wide: Array, small: Array, weight: Array) -> Array:
         at: Any = (..., *place)
         found[at] = np.matmul(rows, np.swapaxes(seen, 1, 2))
     return found.reshape(weight.shape)
+
+
+def _slope_by_channel(window: Window, wide: Array, small: Array, weight: Array) -> Array:
+    """The same where each channel has a kernel of its own: sums of products, nothing to be set in order."""
+    padded = window.padded(wide, 0)
+    found = np.empty_like(weight)
+    for place, here in window.places():
+        at: Any = (slice(None), 0, *place)
+        found[at] = summed_by_channel(small, padded[here])
+    return found
 
 
 def _channels_first(x: Array, groups: int) -> Array:

@@ -59,7 +59,10 @@ def _hard_sigmoid(node: NodeFacts, x: Array, y: Array) -> Array:
 
 
 def _hard_swish(node: NodeFacts, x: Array, y: Array) -> Array:
-    return np.where(x <= -3, 0, np.where(x >= 3, 1, x / 3 + 0.5)).astype(x.dtype)
+    slope = x / 3 + 0.5
+    np.copyto(slope, 0, where=x <= -3)
+    np.copyto(slope, 1, where=x >= 3)
+    return np.asarray(slope.astype(x.dtype, copy=False))
 
 
 def _mish(node: NodeFacts, x: Array, y: Array) -> Array:

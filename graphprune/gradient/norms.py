@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.analysis.facts import NodeFacts
-from graphprune.gradient.product import Values, default_domain
+from graphprune.gradient.product import Values, default_domain, summed_by_channel
 
 Array = NDArray[Any]
 
@@ -158,7 +158,9 @@ def _batch_norm(
     shape = (1, -1, *(1,) * (x.ndim - 2))
     spread = np.sqrt(variance + np.array(node.attributes.get("epsilon", 1e-5), x.dtype)).reshape(shape)
     over = (0, *range(2, x.ndim))
-    slope = (given[0] * (x - mean.reshape(shape)) / spread).sum(axis=over) if asked[1] else None
+    slope = None
+    if asked[1]:
+        slope = summed_by_channel(given[0], x - mean.reshape(shape)) / spread.reshape(-1)
     bias = given[0].sum(axis=over) if asked[2] else None
     return [given[0] * scale.reshape(shape) / spread, slope, bias, None, None]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.analysis.facts import NodeFacts
@@ -47,3 +48,9 @@ def of_binary(
 def default_domain(table: Mapping[str, Product]) -> dict[tuple[str, str], Product]:
     """A table for the operators of ai.onnx."""
     return {("", op): product for op, product in table.items()}
+
+
+def summed_by_channel(a: Array, b: Array) -> Array:
+    """Products of what two arrays `(samples, channels, *sizes)` hold, added up for each channel."""
+    axes = list(range(a.ndim))
+    return np.asarray(np.einsum(a, axes, b, axes, [1]))
