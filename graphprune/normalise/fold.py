@@ -2,8 +2,9 @@
 
 What only moves weights about (Transpose, Reshape, Concat, ...) is left alone: through it the analysis sees
 which weight is stored where, and ties of weights survive. It is folded only as a step towards arithmetic,
-when the result is a few integers, or when it takes weights to pieces and puts all of them together again, as
-exporters do to bring the gates of a recurrent layer into ONNX's order: then one weight says as much.
+when the result is a few integers, or when one weight says as much: where weights are taken to pieces and all
+of them put together again, as exporters do to bring the gates of a recurrent layer into ONNX's order, and
+where a weight of moderate size is turned for a single use. The weight keeps its name then.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ _NEVER = frozenset(
 )
 _MOVES = frozenset("Concat Flatten Gather Identity Reshape Slice Split Squeeze Transpose Unsqueeze".split())
 _TAKES_APART = frozenset(("Gather", "Slice", "Split"))
+_TURNED_BYTES = 64 << 20  # larger ones stay on the disk
 _QUANTIZERS = frozenset(("DequantizeLinear", "QuantizeLinear", "DynamicQuantizeLinear"))
 _SHRINKING = ("Shape", "Size", "Reduce", "Arg")
 _SHAPE_TYPES = (ir.DataType.INT32, ir.DataType.INT64, ir.DataType.BOOL)
@@ -76,7 +78,7 @@ class _Folder:
         self._computation: dict[ir.Node, int] = {}
         self._folded: dict[int, list[ir.Value | None]] = {}
         self._small: dict[ir.Node, Results] = {}
-        self._gathered: set[str | None] = set()  # names of results, which they keep as initializers
+        self._gathered: set[str | None] = set()  # names of weights that are moved for good
         self.nodes = tuple(self._constant_nodes())
 
     def fold(self, node: ir.Node) -> None:
@@ -89,6 +91,8 @@ class _Folder:
             return
         if computation in self._folded:
             self._reuse(node, self._folded[computation])
+        elif self._move(node):
+            return
         elif (results := self._results(node)) is not None:
             stored = [self._store(v, array) for v, array in zip(node.outputs, results, strict=True)]
             self._folded[computation] = stored
@@ -120,9 +124,7 @@ class _Folder:
         size = sum(map(_bytes, leaves))
         if node.op_type in TRANSPARENT:
             is_shape = size <= _SMALL_BYTES and all(_is_shape(value) for value in node.inputs)
-            if not is_shape:
-                return self._put_together(node, leaves)
-            results = self._run(node, _SMALL_BYTES)
+            results = self._run(node, _SMALL_BYTES) if is_shape else None
             return results if results is not None and all(map(_holds_shapes, results)) else None
         stays = any(_bytes(leaf) > _SMALL_BYTES and self._escapes(leaf) for leaf in leaves)
         if stays and not node.op_type.startswith(_SHRINKING):
@@ -130,29 +132,48 @@ class _Folder:
         results = self._run(node, _GROWTH * size + _SMALL_BYTES)
         return None if results is not None and stays and _total(results) > _SMALL_BYTES else results
 
-    def _put_together(self, node: ir.Node, leaves: tuple[ir.Value, ...]) -> Results | None:
-        """Returns weights in another order, of which all parts and nothing else come together here."""
-        moved = [leaf for leaf in leaves if not _is_shape(leaf)]
+    def _move(self, node: ir.Node) -> bool:
+        """Replaces a node and all before it by one weight if they only move weights that nothing else needs.
+
+        The weight gets the name of the first of those.
+        """
         steps = self._steps(node)
-        if not moved or not all(step.op_type in _MOVES for step in steps):
-            return None
-        apart = any(step.op_type in _TAKES_APART for step in steps)
-        if len(node.outputs) != 1 or not (apart or self._gathered.issuperset(v.name for v in moved)):
-            return None
+        if len(node.outputs) != 1 or not all(step.op_type in _MOVES for step in steps):
+            return False
+        moved = [leaf for leaf in self._leaves(node) if not _is_shape(leaf)]
         inner = [v for step in steps if step is not node for v in step.outputs]
-        if any(v.is_graph_output() or any(u not in steps for u, _ in v.uses()) for v in (*moved, *inner)):
-            return None
+        if not moved or any(u not in steps for v in (*moved, *inner) for u, _ in v.uses()):
+            return False
         size = sum(map(_bytes, moved))
+        apart = any(step.op_type in _TAKES_APART for step in steps)
+        turned = size <= _TURNED_BYTES and all(step.op_type == "Transpose" for step in steps)
+        if not (apart or turned or self._gathered.issuperset(v.name for v in moved)):
+            return False
+        array = self._rearranged(node, moved, size)
+        if array is None:
+            return False
+        graph, value = self._model.graph, node.outputs[0]
+        for leaf in moved:
+            del graph.initializers[str(leaf.name)]
+        value.name = moved[0].name
+        become_initializer(value, ir.Tensor(array, name=value.name))
+        graph.remove(list(steps), safe=True)
+        self._gathered.add(value.name)
+        return True
+
+    def _rearranged(self, node: ir.Node, moved: list[ir.Value], size: int) -> Array | None:
+        """Returns what a node gives if it is made of all that some weights hold, once each."""
+        if any(
+            v.const_value is None or not can_evaluate(v.const_value.dtype) or v.is_graph_output()
+            for v in moved
+        ):
+            return None
         results = self._run(node, size)
         if results is None or results[0] is None or results[0].nbytes != size:
             return None
-        parts = [
-            np.asarray(leaf.const_value.numpy()).ravel() for leaf in moved if leaf.const_value is not None
-        ]
-        if not np.array_equal(np.sort(results[0], axis=None), np.sort(np.concatenate(parts))):
-            return None
-        self._gathered.add(node.outputs[0].name)
-        return results
+        parts = [np.asarray(v.const_value.numpy()).ravel() for v in moved if v.const_value is not None]
+        whole = np.sort(np.concatenate(parts))
+        return results[0] if np.array_equal(np.sort(results[0], axis=None), whole) else None
 
     def _steps(self, node: ir.Node) -> set[ir.Node]:
         """Returns a node and those that it depends on."""

@@ -68,7 +68,7 @@ def test_weight_standardisation_by_batch_norm(build: Build, agree: Agree, ops: O
     assert sorted(result.graph.initializers) == ["shape", "std"]
 
 
-def test_what_only_moves_weights_is_left_alone(build: Build, agree: Agree, ops: Ops) -> None:
+def test_what_only_moves_weights_is_left_alone_but_for_a_turn(build: Build, agree: Agree, ops: Ops) -> None:
     model = build(
         HEAD
         + """g (float[N, 8] x) => (float[N, 4] y)
@@ -85,7 +85,8 @@ def test_what_only_moves_weights_is_left_alone(build: Build, agree: Agree, ops: 
         shape=np.array([8, 4], np.int64),
     )
     result = agree(model)
-    assert ops(result) == ["Transpose", "Concat", "Reshape", "Cast", "Identity", "MatMul"]
+    assert ops(result) == ["Concat", "Reshape", "Cast", "Identity", "MatMul"]
+    assert sorted(result.graph.initializers) == ["shape", "v", "w"]
 
 
 GATES = """g (float[T, N, 3] x) => (float[T, 1, N, 4] y)
@@ -109,7 +110,7 @@ def test_weight_taken_to_pieces_and_put_together_is_one(build: Build, agree: Agr
     result = agree(model)
     assert ops(result) == ["LSTM"]
     assert {n: tuple(v.shape) for n, v in result.graph.initializers.items()} == {
-        "w2": (1, 16, 3),
+        "w": (1, 16, 3),
         "r": (1, 16, 4),
     }
 
@@ -154,7 +155,7 @@ def test_weight_that_is_needed_itself_is_not_stored_twice(build: Build, agree: A
     large = agree(build(text, w=(200, 200), half=half))
     assert ops(large) == ["MatMul", "Mul", "Transpose", "MatMul"]
     small = agree(build(text.replace("200", "20"), w=(20, 20), half=half))
-    assert ops(small) == ["MatMul", "Transpose", "MatMul"]
+    assert ops(small) == ["MatMul", "MatMul"]
 
 
 def test_same_arithmetic_written_twice_stays_one_weight(build: Build, agree: Agree) -> None:
@@ -223,7 +224,7 @@ def test_shape_of_a_large_weight(build: Build, agree: Agree, ops: Ops) -> None:
         w=(200, 200),
     )
     result = agree(model, 1e-6)
-    assert ops(result) == ["Transpose", "MatMul", "Div"]
+    assert ops(result) == ["MatMul", "Div"]
 
 
 def test_large_results_of_few_numbers_are_not_stored(build: Build, agree: Agree, ops: Ops) -> None:
