@@ -1,10 +1,10 @@
 """Sensitivity: scores become what the outputs of the whole network lose, measured group by group.
 
 A reader's error tells nothing of what the rest of the network makes of it. So each group is cut by itself to
-two widths, its readers are refitted, and the network is run: the scores of the group are stretched so that
-they add up to what the outputs lost. Source: the idea of layer-wise sensitivity (Li et al., ICLR 2017) and
-the additivity of small losses (LAPTOP-Diff, 2024); with refitted readers it is ours. Where groups measured
-one by one mislead, a trial of the whole cut finds out (`joint.py`).
+two widths (or further, where that costs nothing), its readers are refitted, and the network is run: the
+scores of the group are stretched so that they add up to what the outputs lost. Source: the idea of layer-wise
+sensitivity (Li et al., ICLR 2017) and the additivity of small losses (LAPTOP-Diff, 2024); with refitted
+readers it is ours. Where groups measured one by one mislead, a trial of the whole cut finds out (`joint.py`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from graphprune_passes.normalisers.joint import believed
 Floats = NDArray[np.float64]
 
 LEVELS = (0.25, 0.6)  # shares of a group that are removed for a trial
+DEEPER = (0.8, 0.95)  # tried in turn as long as what was removed before is missed by nothing
+NOTHING = 1e-4  # of the variance of the outputs
 SAMPLES = (8, 64)  # for a trial, as many as the work allows
 FEWEST_SAMPLES, PLACES = 2, 1 << 20  # enough where samples are many places, as pictures for pictures are
 WORK = 3e12  # multiply-adds of all trials
@@ -59,7 +61,7 @@ def _touched(problem: ScoringProblem, group: Group) -> set[str]:
 
 
 def _measured(problem: ScoringProblem, group: Group, mine: Floats, trials: Trials) -> Floats:
-    """Scores of one group, stretched to what two cuts of it cost."""
+    """Scores of one group, stretched to what some cuts of it cost."""
     statistics = problem.statistics
     order = np.argsort(mine, axis=-1, kind="stable")
     lowest = np.sort(mine, axis=-1).reshape(-1, group.size).sum(axis=0)
@@ -69,7 +71,9 @@ def _measured(problem: ScoringProblem, group: Group, mine: Floats, trials: Trial
     if readers and not any(map(statistics.reached, readers)):
         return _unknown(mine)
     points = [(0.0, 0.0)]
-    for level in LEVELS:
+    for level in (*LEVELS, *DEEPER):
+        if level in DEEPER and points[-1][1] > NOTHING:
+            break  # else what lies beyond would seem to be free as well: values, say, that no input has
         gone = min(group.size - 1, max(1, round(group.size * level)))
         kept = Slots(np.sort(order[..., gone:], axis=-1).astype(np.int64), group.outer)
         loss = trials.loss(one_shot(statistics, {group.atom: kept}, readers))
