@@ -66,6 +66,9 @@ def _shortfalls(found: Found) -> Iterator[str]:
                 if value < goal:
                     what = f"`{name}`, {method}, {1 - share:.0%} removed"
                     lines.append(f"- {what}: {value:.4f}, asked {goal:.4f}")
+    if not lines:
+        yield f"Nothing: all {asked} goals are reached."
+        return
     yield from (f"{reached} of {asked} goals are reached. The others:", "")
     yield from lines
 
