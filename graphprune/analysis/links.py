@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from graphprune.analysis.facts import GraphFacts, NodeFacts
@@ -52,3 +52,9 @@ class Links:
             return None
         other = next((n for n in readers[0].inputs if n != name), "")
         return (readers[0], other) if other else None
+
+
+def read_by(nodes: Sequence[NodeFacts]) -> dict[str, None]:
+    """The tensors that nodes read and do not make themselves, in the order in which they are read."""
+    made = {o for n in nodes for o in n.outputs}
+    return dict.fromkeys(n for node in nodes for n in node.inputs if n and n not in made)

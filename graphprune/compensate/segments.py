@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from graphprune.analysis.facts import GraphFacts, NodeFacts
-from graphprune.analysis.links import Links
+from graphprune.analysis.links import Links, read_by
 from graphprune.gradient import differentiable
 
 _LINEAR = frozenset({"MatMul", "Gemm", "Conv"})
@@ -100,8 +100,7 @@ class _Finder:
         nodes = sorted((*chosen, *tail), key=lambda n: self.place[n.name])
         if not all(differentiable(n) for n in nodes):
             return None
-        made = {o for n in nodes for o in n.outputs}
-        read_names = dict.fromkeys(n for node in nodes for n in node.inputs if n and n not in made)
+        read_names = read_by(nodes)
         weights = tuple(n for n in read_names if n in self.facts.weights and self._fitted(n, nodes))
         inputs = tuple(n for n in read_names if n not in self.facts.weights)
         return Segment(tuple(nodes), inputs, weights, last.name, result, self._beside(result))

@@ -7,13 +7,12 @@ is before it: otherwise weights would move of whose effect a part is not seen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from graphprune.analysis.facts import GraphFacts, NodeFacts
-from graphprune.analysis.links import Links
+from graphprune.analysis.links import Links, read_by
 from graphprune.gradient import differentiable
 
 _LINEAR = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose"})
@@ -62,16 +61,10 @@ def find_stretch(facts: GraphFacts) -> Stretch | None:
     if not ends or not free:
         return None
     nodes = _with_shapes(nodes, facts, links)
-    inputs = tuple(n for n in _given(nodes) if n not in facts.weights)
+    inputs = tuple(n for n in read_by(nodes) if n not in facts.weights)
     squashed = {n.inputs[0] for n in facts.nodes if n.op in _SHARES and not n.domain}
     words = {n for n, axis in ends.items() if axis == -1 and _tells_words(n, facts, links)}
     return Stretch(tuple(nodes), inputs, tuple(free), ends, frozenset((squashed | words) & ends.keys()))
-
-
-def _given(nodes: Sequence[NodeFacts]) -> dict[str, None]:
-    """What nodes read from outside."""
-    made = {o for n in nodes for o in n.outputs}
-    return dict.fromkeys(n for node in nodes for n in node.inputs if n and n not in made)
 
 
 def _with_shapes(nodes: list[NodeFacts], facts: GraphFacts, links: Links) -> list[NodeFacts]:
@@ -79,7 +72,7 @@ def _with_shapes(nodes: list[NodeFacts], facts: GraphFacts, links: Links) -> lis
 
     Otherwise the whole network would have to run on every input only to know what shapes it has.
     """
-    given = _given(nodes)
+    given = read_by(nodes)
     known = {*given, *facts.weights, *facts.inputs, *(o for n in nodes for o in n.outputs)}
     known -= facts.shaped - facts.weights.keys()
     found = {n.name for n in nodes}

@@ -98,8 +98,7 @@ def _terms(equation: str, ranks: Sequence[int]) -> tuple[list[Term], Term]:
 
 
 def _text(node: NodeFacts) -> str:
-    told = node.attributes["equation"]
-    return (told.decode() if isinstance(told, bytes) else str(told)).replace(" ", "")
+    return str(node.attributes["equation"]).replace(" ", "")
 
 
 EINSUM = default_domain({"Einsum": _einsum})

@@ -20,8 +20,7 @@ Places = tuple[Array, ...]
 
 def plain_scatter(node: NodeFacts) -> bool:
     """Whether what is written replaces what was there, or is added to it."""
-    told = node.attributes.get("reduction", "none")
-    return (told.decode() if isinstance(told, bytes) else told) in ("none", "add")
+    return node.attributes.get("reduction", "none") in ("none", "add")
 
 
 def _along(indices: Array, axis: int, shape: Sequence[int]) -> Places:
@@ -77,7 +76,7 @@ def _scatter_nd(
 def _written(node: NodeFacts, gradient: Array, places: Places) -> list[Array | None]:
     """Gradients at what is written into, nothing for the places, and at what is written."""
     stays = gradient
-    if node.attributes.get("reduction", "none") in ("none", b"none"):
+    if node.attributes.get("reduction", "none") == "none":
         stays = gradient.copy()
         stays[places] = 0
     return [stays, None, gradient[places]]

@@ -82,9 +82,7 @@ def _depth_to_space(
     block = int(node.attributes["blocksize"])
     parts = given[0].reshape(n, c // block**2, h, block, w, block)
     # Where channels come last among what is taken apart, and where they come first.
-    order = (
-        (0, 1, 3, 5, 2, 4) if node.attributes.get("mode", "DCR") in ("CRD", b"CRD") else (0, 3, 5, 1, 2, 4)
-    )
+    order = (0, 1, 3, 5, 2, 4) if node.attributes.get("mode") == "CRD" else (0, 3, 5, 1, 2, 4)
     return [parts.transpose(order).reshape(n, c, h, w)]
 
 

@@ -24,13 +24,18 @@ def _axes(node: NodeFacts, values: Values, rank: int) -> tuple[int, ...]:
     return tuple(int(a) % rank for a in given)
 
 
+def _kept(node: NodeFacts, values: Values) -> list[int]:
+    """Sizes of what a reduction gives, with axes of one in the place of those that are gone."""
+    shape = values[node.inputs[0]].shape
+    axes = _axes(node, values, len(shape))
+    return [1 if k in axes else n for k, n in enumerate(shape)]
+
+
 def _reduce_sum(
     node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]
 ) -> Sequence[Any]:
     x = values[node.inputs[0]]
-    axes = _axes(node, values, x.ndim)
-    kept = [1 if k in axes else n for k, n in enumerate(x.shape)]
-    return [np.broadcast_to(given[0].reshape(kept), x.shape)]
+    return [np.broadcast_to(given[0].reshape(_kept(node, values)), x.shape)]
 
 
 def _reduce_mean(
@@ -47,7 +52,7 @@ def _reduce_extreme(
 ) -> Sequence[Any]:
     """Equal extremes share the gradient."""
     x = values[node.inputs[0]]
-    kept = [1 if k in _axes(node, values, x.ndim) else n for k, n in enumerate(x.shape)]
+    kept = _kept(node, values)
     mine = x == values[node.outputs[0]].reshape(kept)
     over = tuple(k for k, n in enumerate(kept) if n == 1)
     return [given[0].reshape(kept) * mine / mine.sum(axis=over, keepdims=True).astype(x.dtype)]
@@ -58,7 +63,7 @@ def _reduce_squares(
 ) -> Sequence[Any]:
     """ReduceSumSquare, and its root ReduceL2, whose gradient is nothing where all is zero."""
     x = values[node.inputs[0]]
-    kept = [1 if k in _axes(node, values, x.ndim) else n for k, n in enumerate(x.shape)]
+    kept = _kept(node, values)
     slope = given[0].reshape(kept)
     if node.op == "ReduceSumSquare":
         return [2 * x * slope]
@@ -75,7 +80,7 @@ def _reduce_log_sum_exp(
     node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]
 ) -> Sequence[Any]:
     x = values[node.inputs[0]]
-    kept = [1 if k in _axes(node, values, x.ndim) else n for k, n in enumerate(x.shape)]
+    kept = _kept(node, values)
     return [given[0].reshape(kept) * np.exp(x - values[node.outputs[0]].reshape(kept))]
 
 

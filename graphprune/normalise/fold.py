@@ -9,7 +9,7 @@ where a weight of moderate size is turned for a single use. The weight keeps its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -118,7 +118,7 @@ class _Folder:
 
     def _results(self, node: ir.Node) -> Results | None:
         """Returns the results of a node that is worth folding."""
-        leaves = tuple(self._leaves(node))
+        leaves = tuple(self._leaves(self._steps(node)))
         if not all(leaf.const_value is not None and can_evaluate(leaf.const_value.dtype) for leaf in leaves):
             return None
         size = sum(map(_bytes, leaves))
@@ -137,12 +137,14 @@ class _Folder:
 
         The weight gets the name of the first of those.
         """
-        steps = self._steps(node)
-        if len(node.outputs) != 1 or not all(step.op_type in _MOVES for step in steps):
+        if node.op_type not in _MOVES or len(node.outputs) != 1:
             return False
-        moved = [leaf for leaf in self._leaves(node) if not _is_shape(leaf)]
-        inner = [v for step in steps if step is not node for v in step.outputs]
-        if not moved or any(u not in steps for v in (*moved, *inner) for u, _ in v.uses()):
+        steps = self._steps(node)
+        if not all(step.op_type in _MOVES for step in steps):
+            return False
+        moved = [leaf for leaf in self._leaves(steps) if not _is_shape(leaf)]
+        inside, inner = set(steps), [v for step in steps if step is not node for v in step.outputs]
+        if not moved or any(u not in inside for v in (*moved, *inner) for u, _ in v.uses()):
             return False
         size = sum(map(_bytes, moved))
         apart = any(step.op_type in _TAKES_APART for step in steps)
@@ -157,7 +159,7 @@ class _Folder:
             del graph.initializers[str(leaf.name)]
         value.name = moved[0].name
         become_initializer(value, ir.Tensor(array, name=value.name))
-        graph.remove(list(steps), safe=True)
+        graph.remove(steps, safe=True)
         self._gathered.add(value.name)
         return True
 
@@ -175,32 +177,23 @@ class _Folder:
         whole = np.sort(np.concatenate(parts))
         return results[0] if np.array_equal(np.sort(results[0], axis=None), whole) else None
 
-    def _steps(self, node: ir.Node) -> set[ir.Node]:
+    def _steps(self, node: ir.Node) -> tuple[ir.Node, ...]:
         """Returns a node and those that it depends on."""
-        found = {node}
-        waiting = [node]
+        found: list[ir.Node] = []
+        seen, waiting = {node}, [node]
         while waiting:
-            for value in waiting.pop().inputs:
-                producer = None if value is None else value.producer()
-                if producer is not None and producer not in found:
-                    found.add(producer)
-                    waiting.append(producer)
-        return found
-
-    def _leaves(self, node: ir.Node) -> dict[ir.Value, None]:
-        """Returns the initializers that a node depends on."""
-        leaves: dict[ir.Value, None] = {}
-        seen: set[ir.Node] = set()
-        waiting = [node]
-        while waiting:
-            for value in waiting.pop().inputs:
+            found.append(waiting.pop())
+            for value in found[-1].inputs:
                 producer = None if value is None else value.producer()
                 if producer is not None and producer not in seen:
                     seen.add(producer)
                     waiting.append(producer)
-                elif producer is None and value is not None:
-                    leaves[value] = None
-        return leaves
+        return tuple(found)
+
+    def _leaves(self, steps: Iterable[ir.Node]) -> dict[ir.Value, None]:
+        """Returns the initializers that nodes read."""
+        read = (v for step in steps for v in step.inputs)
+        return {v: None for v in read if v is not None and v.producer() is None}
 
     def _escapes(self, value: ir.Value) -> bool:
         """Whether a constant is needed as it is, or moved about, where no arithmetic on constants is done."""
