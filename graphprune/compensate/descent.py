@@ -23,6 +23,7 @@ Weights = Mapping[str, Array]
 RATE = 0.02  # of the root mean square of each weight
 ELEMENT = 8  # multiply-adds that computing an element costs beside its own, backwards above all
 FAR_OFF = 1.5  # times the loss at the start, from which no way leads back early enough
+_WAYS = 3  # multiply-adds of a step for each that it takes forwards
 _CHECKS = 6  # times that the weights are judged on the way
 
 
@@ -139,6 +140,10 @@ class Descent:
         """Of one batch, forwards, in multiply-adds; each element that is computed counts for some."""
         values = self.run(row, weights)
         return self._products(values) + ELEMENT * sum(values[n].size for n in self._made)
+
+    def step_work(self, weights: Weights) -> int:
+        """Of what is done once in a step whatever its batches, counted like theirs."""
+        return sum(_optimiser(a, n in self.kernels).work for n, a in weights.items()) // _WAYS
 
     def memory(self, row: Rows, weights: Weights) -> int:
         """Bytes of all tensors of one batch, forwards."""

@@ -9,6 +9,8 @@ is Adam there, and turns the step back.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,14 +20,20 @@ Floats = NDArray[np.float64]
 LARGEST = 400  # rows or columns that are turned; what has more stays as it is along these
 _FIRST, _SECOND = 0.9, 0.999  # moments of Adam
 _TURNED = 0.95  # the second moment, and the basis, of SOAP
+_PRODUCTS = 4  # of a matrix with each of its sides in a step: its second moments, two turns and one back
 _EVERY = 10  # steps after which the basis is renewed
 _TINY = 1e-6  # of the largest root of the second moments
 
 
 class Adam:
-    """Steps for one array, each entry about one in size."""
+    """Steps for one array, each entry about one in size.
+
+    Attributes:
+        work: of one step, in multiply-adds, besides what every entry costs.
+    """
 
     def __init__(self, second: float = _SECOND) -> None:
+        self.work = 0
         self._share, self._steps = second, 0
         self._first: Array | None = None
         self._second: Floats | None = None
@@ -61,6 +69,8 @@ class Soap(Adam):
         self._shape = shape
         self._unit = np.float32(0)
         self._sides: list[_Side | None] = [_Side() if 1 < s <= LARGEST else None for s in shape[1:]]
+        turned = sum(s for s, side in zip(shape[1:], self._sides, strict=True) if side)
+        self.work = _PRODUCTS * math.prod(shape) * turned
 
     def step(self, slope: Array) -> Array:
         """The next step, to be subtracted, from a gradient of any shape that stays the same."""

@@ -34,7 +34,7 @@ from graphprune.passes import CompensationProblem, Repair
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
-WORK = 500_000_000_000  # multiply-adds of all steps forwards, elements counted in
+WORK = 500_000_000_000  # multiply-adds of all steps forwards, elements and turns of matrices counted in
 MADE_UP_WORK = WORK // 3  # the same on made-up inputs, where more than STEPS are taken
 SPOKEN_WORK = 4 * WORK  # the same for a language model, which does not run out of things to read
 MEMORY = 1 << 28  # bytes of tensors that a batch makes forwards
@@ -172,13 +172,14 @@ class _Whole:
             if not descent.fits(rows, self.start):
                 return None
             work, size = descent.work(rows[0], self.start), descent.memory(rows[0], self.start)
+            once = descent.step_work(self.start)
         height = max(_height(rows[0].targets[n], a) for n, a in self.stretch.ends.items())
         largest = max(map(self._samples, self.problem.batches))
         wanted = max(1, min(ROWS // height, largest))
         samples = max(1, min(wanted, MEMORY // max(1, size)))
         together = -(-wanted // samples)
         held = rows[0].nbytes
-        step = max(1, work * samples * together)
+        step = max(1, work * samples * together + once)
         steps = min(STEPS, WORK // step)
         longest, allowed = (LONG, WORK) if self.problem.lifelike else (MADE_UP, MADE_UP_WORK)
         long = max(steps, min(longest, allowed // step))

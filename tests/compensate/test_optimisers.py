@@ -61,6 +61,13 @@ def test_matrices_of_a_stack_know_nothing_of_each_other() -> None:
         np.testing.assert_allclose(found[0], alone.step(slope), rtol=0.01, atol=0.01)
 
 
+def test_work_is_that_of_the_turns() -> None:
+    assert Soap((2, 6, 8)).work == 4 * 2 * (6 * 6 * 8 + 6 * 8 * 8)
+    assert Soap((1, 6, optimisers.LARGEST + 1)).work == 4 * 6 * 6 * (optimisers.LARGEST + 1)
+    assert Soap((1, 1, 8)).work == 4 * 8 * 8
+    assert Adam().work == 0
+
+
 def test_a_kernel_is_one_matrix() -> None:
     slope = gradients((6, 18), 1)[0]
     kernel, matrix = Soap((1, 6, 18)), Soap((1, 6, 18))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import graphprune
 import graphprune_passes.compensations as compensations
 from graphprune.analysis.facts import read_graph
-from graphprune.compensate import whole
+from graphprune.compensate import optimisers, whole
 from graphprune.compensate.likeness import Likeness
 from graphprune.compensate.stretch import Stretch, find_stretch
 from graphprune.load import load
@@ -198,6 +198,12 @@ def test_steps_end_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whole._Whole, "_plan", lambda self: plans.append(plan(self)) or plans[-1])
     (steps,) = steps_taken(monkeypatch)
     assert steps == plans[0].long < 300
+
+
+def test_the_turning_of_matrices_counts_as_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimisers, "_PRODUCTS", 1_500_000)
+    (steps,) = steps_taken(monkeypatch)
+    assert steps < 250
 
 
 def lost(model: onnx.ModelProto, calib: Array, fresh: Array) -> float:
