@@ -14,9 +14,10 @@ from graphprune.decide import Options, parse_targets
 from graphprune.inputs import Wanted, labelled_inputs
 from graphprune.load import check_output, save, to_form
 from graphprune.metrics import Evaluation, evaluate_models, label_metric, load_metric
-from graphprune.pipeline import Run, Settings, analyse_source, run_pipeline, run_plan, turn_streams
+from graphprune.pipeline import analyse_source, run_pipeline, run_plan, turn_streams
 from graphprune.plan import Plan, read_plan
 from graphprune.report import make_report
+from graphprune.run import Run, Settings
 from graphprune.search import make_wish, search
 from graphprune.verification import Verification, verify_files
 

@@ -380,3 +380,10 @@ def single_threaded() -> Iterator[None]:
     """Linear algebra in one thread: the matrices are small, and results are the same on every machine."""
     with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
         yield
+
+
+def timing_feeds(analysis: Analysis, inputs: Inputs | None) -> Mapping[str, NDArray[Any]]:
+    """What a model is timed on: a batch of the given inputs, else what shapes were recorded with."""
+    if inputs is None or inputs.calibration.synthetic:
+        return analysis.recording.feeds
+    return inputs.calibration.batches[0]

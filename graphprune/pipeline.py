@@ -1,4 +1,4 @@
-"""The way through the house: load, normalise, analyse, score, allocate, rewrite, validate, benchmark, report.
+"""The way through the house: load, normalise, analyse, score, allocate, repair; and on in `finish`.
 
 Each stage hands on one immutable value; only `rewrite` makes a new graph, and the input is never touched.
 """
@@ -6,19 +6,14 @@ Each stage hands on one immutable value; only `rewrite` makes a new graph, and t
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import onnx
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis
 from graphprune.analysis.cost import CostModel
@@ -31,7 +26,6 @@ from graphprune.decide import (
     Machine,
     Options,
     Parts,
-    Target,
     candidates_for,
     choose_parts,
     decide,
@@ -39,56 +33,27 @@ from graphprune.decide import (
     needs_machine,
 )
 from graphprune.errors import ModelError, RuntimeMissingError, VerificationError
+from graphprune.finish import carry_out
 from graphprune.inputs import (
-    UNLEARNT,
     Inputs,
     Wanted,
     chosen_by_data,
     looked_up,
     prepare_inputs,
     single_threaded,
+    timing_feeds,
 )
-from graphprune.load import Source, Staging, check_output, load, save
-from graphprune.normalise import normalise, reshare
+from graphprune.load import Source, check_output, load
+from graphprune.normalise import normalise
 from graphprune.passes import Repair, Scores
 from graphprune.plan import Plan, fingerprint, keeps_of, make_plan
-from graphprune.rewrite import rewrite
+from graphprune.run import Clock, Run, Settings
 from graphprune.runtime.environment import environment
-from graphprune.runtime.latency import interleaved, median
 from graphprune.runtime.ort import onnxruntime
 from graphprune.runtime.providers import CPU, choose_providers
 from graphprune.runtime.seeds import check_seed
-from graphprune.runtime.session import open_session
-from graphprune.statistics import drop_zero_biases
 from graphprune.statistics.rotation import rotated
-from graphprune.validate import (
-    Equivalence,
-    Fidelity,
-    blamed_on_model,
-    check_contract,
-    check_equivalence,
-    check_file,
-    measure_fidelity,
-)
-from graphprune.validate.compare import Outputs
-from graphprune.validate.equivalence import run_all, test_feeds
-
-_log = logging.getLogger(__name__)
-STAGES = (
-    "load",
-    "normalise",
-    "analyse",
-    "calibrate",
-    "measure",
-    "score",
-    "allocate",
-    "repair",
-    "rewrite",
-    "validate",
-    "benchmark",
-    "write",
-)
-
+from graphprune.validate import blamed_on_model
 
 Found = TypeVar("Found")
 
@@ -106,107 +71,27 @@ _LARGE_BYTES = 1_500_000_000
 _LARGE_MACS = 40_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What to do around the decision.
-
-    Attributes:
-        output: where the model goes; None to keep it in memory.
-        force: overwrite the input if the output is the same file.
-        verify: run mask equivalence and fidelity.
-        benchmark: measure latency.
-        dry_run: find out everything, but write no model.
-        progress: told the name of each stage as it starts.
-        detail: told how far a long stage is.
-        wanted: inputs to learn from.
-        repair: repair what is left, where a plan says how.
-        provider: execution providers to measure latency on, by comma; everything else runs on the CPU.
-        beside: given the run when the model is complete and has no name yet; may add files to it.
-    """
-
-    output: Path | None = None
-    force: bool = False
-    verify: bool = True
-    benchmark: bool = True
-    dry_run: bool = False
-    progress: Callable[[str], None] = lambda _: None
-    detail: Callable[[str], None] = lambda _: None
-    wanted: Wanted = field(default_factory=Wanted)
-    repair: bool = True
-    provider: str = "cpu"
-    beside: Callable[[Run, Staging], None] = lambda _run, _files: None
-
-    def held(self) -> Settings:
-        """The same, with inputs that can be read more than once."""
-        return replace(self, wanted=self.wanted.held())
-
-
-@dataclass(slots=True)
-class Run:
-    """What one run has found out; filled stage by stage, read by the report."""
-
-    source: Source
-    settings: Settings
-    normal: ir.Model
-    analysis: Analysis
-    decision: Decision
-    plan: Plan
-    pruned: ir.Model | None = None
-    equivalence: Equivalence = field(default_factory=lambda: Equivalence("not checked", note="--no-verify"))
-    fidelity: tuple[Fidelity, ...] = ()
-    latency_ms: dict[str, float] = field(default_factory=dict)
-    timed_on: str = ""
-    asked: tuple[Target, ...] = ()
-    size_bytes: int | None = None
-    inputs: Inputs | None = None
-    given: Calibration | None = None  # what only judges
-    repair: Repair = field(default_factory=Repair)
-    judged_on: str = "random inputs"
-    warnings: list[str] = field(default_factory=list)
-    quality: Mapping[str, Any] | None = None  # what a search has found, see `graphprune.search`
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-class _Clock:
-    """Times the stages and tells the user which one runs."""
-
-    def __init__(self, progress: Callable[[str], None], seconds: dict[str, float] | None = None) -> None:
-        self._progress = progress
-        self._stage, self._start = "", 0.0
-        self.seconds: dict[str, float] = {} if seconds is None else seconds
-
-    def start(self, stage: str) -> None:
-        self.stop()
-        self._stage, self._start = stage, time.perf_counter()
-        self._progress(stage)
-
-    def stop(self) -> None:
-        if self._stage:
-            passed = time.perf_counter() - self._start
-            self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + passed
-            _log.info("%s took %.2f s", self._stage, passed)
-        self._stage = ""
-
-
 def analyse_source(
     what: Any, seed: int = 0, progress: Callable[[str], None] = lambda _: None, wanted: Wanted | None = None
 ) -> tuple[Source, ir.Model, Analysis]:
     """Load, normalise and analyse anything that `load` reads, at the sizes of inputs that are given."""
+    wanted = Wanted() if wanted is None else wanted
     check_seed(seed)
-    if wanted is not None:
-        check_request(wanted.calibration, wanted.samples, wanted.preprocessing)
+    check_request(wanted.calibration, wanted.samples, wanted.preprocessing)
     progress("load")
     source = load(what)
+    return source, *_normal(source, seed, wanted, progress)
+
+
+def _normal(
+    source: Source, seed: int, wanted: Wanted, progress: Callable[[str], None]
+) -> tuple[ir.Model, Analysis]:
+    """A normalised model and its analysis, by what the inputs that are given tell."""
     with blamed_on_model(source.model):
         progress("normalise")
         normal = normalise(source.model)
         progress("analyse")
-        return source, *_prepared_for(normal, seed, Wanted() if wanted is None else wanted)
-
-
-def _prepared_for(normal: ir.Model, seed: int, wanted: Wanted) -> tuple[ir.Model, Analysis]:
-    """A normalised model and its analysis, by what the inputs that are given tell."""
-    return prepare_normal(normal, seed, wanted.sizes(normal), partial(wanted.examples, normal))
+        return prepare_normal(normal, seed, wanted.sizes(normal), partial(wanted.examples, normal))
 
 
 def turn_streams(
@@ -267,7 +152,7 @@ class Workbench:
         options: Options,
         parts: Parts,
         settings: Settings,
-        clock: _Clock,
+        clock: Clock,
     ) -> None:
         """Collect what the parts need to know."""
         self.source, self.parts, self.structure = source, parts, fingerprint(analysis.facts)
@@ -311,7 +196,7 @@ class Workbench:
 
     def prune(self, options: Options, settings: Settings) -> Run:
         """Decide, repair and carry out."""
-        clock = _Clock(settings.progress, self._seconds)
+        clock = Clock(settings.progress, self._seconds)
         settings = self._settings(settings)
         decision = self.decide(options, clock.start, settings.provider)
         _check_something_to_cut(self.analysis, decision.candidates)
@@ -357,7 +242,7 @@ def on_bench(what: Any, options: Options, settings: Settings, use: Callable[[Wor
     Raises:
         GraphPruneError: see `graphprune.errors`.
     """
-    clock = _Clock(settings.progress)
+    clock = Clock(settings.progress)
     source, normal, analysis = _analysed(what, options.seed, settings, clock)
     parts = choose_parts(options, _obstacle(analysis, settings))
     with blamed_on_model(source.model):
@@ -393,13 +278,13 @@ def _obstacle(analysis: Analysis, settings: Settings) -> str:
 
 
 def _prepared(
-    normal: ir.Model, analysis: Analysis, settings: Settings, seed: int, clock: _Clock, compensation: str
+    normal: ir.Model, analysis: Analysis, settings: Settings, seed: int, clock: Clock, compensation: str
 ) -> Inputs:
     clock.start("calibrate")
     return prepare_inputs(normal, analysis, settings.wanted, seed, compensation != "none")
 
 
-def _judging(normal: ir.Model, analysis: Analysis, wanted: Wanted, clock: _Clock) -> Calibration | None:
+def _judging(normal: ir.Model, analysis: Analysis, wanted: Wanted, clock: Clock) -> Calibration | None:
     """Inputs that a user gave where nothing is learnt from any; None if there are none."""
     what = wanted.calibration
     if what is None or is_noise(what):
@@ -425,29 +310,22 @@ def _measured(
     return measure_machine(normal, analysis, feeds, provider)
 
 
-def timing_feeds(analysis: Analysis, inputs: Inputs | None) -> Mapping[str, NDArray[Any]]:
-    """What a model is timed on: a batch of the given inputs, else what shapes were recorded with."""
-    if inputs is None or inputs.calibration.synthetic:
-        return analysis.recording.feeds
-    return inputs.calibration.batches[0]
-
-
-def _repair_and_carry_out(run: Run, compensation: str, seed: int, clock: _Clock) -> Run:
+def _repair_and_carry_out(run: Run, compensation: str, seed: int, clock: Clock) -> Run:
     """Repair and finish; without the repair where it makes a network magnify rounding beyond measure."""
     before, decision, warnings = run.normal, run.decision, list(run.warnings)
     _repair(run, compensation, seed, clock)
     repaired = run.repair
     try:
-        return _carry_out(run, clock, seed)
+        return carry_out(run, clock, seed)
     except VerificationError as error:
         if not repaired.weights:
             raise
         run.normal, run.decision, run.repair = before, decision, Repair()
         run.warnings = [*warnings, f"nothing was repaired, because the repaired model is not stable: {error}"]
-        return _carry_out(run, clock, seed)
+        return carry_out(run, clock, seed)
 
 
-def _repair(run: Run, compensation: str, seed: int, clock: _Clock) -> None:
+def _repair(run: Run, compensation: str, seed: int, clock: Clock) -> None:
     """Give the weights that remain new values."""
     inputs = run.inputs
     if inputs is None or not run.decision.keeps or compensation == "none":
@@ -479,7 +357,7 @@ def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:
         PlanError: the plan does not fit the model.
         CalibrationError: the inputs it names are not there any more.
     """
-    clock = _Clock(settings.progress)
+    clock = Clock(settings.progress)
     settings = _planned(settings, plan).held() if settings.repair and plan.repair else settings.held()
     source, normal, analysis = _analysed(what, seed, settings, clock)
     keeps = keeps_of(plan, analysis)
@@ -517,7 +395,7 @@ def _planned(settings: Settings, plan: Plan) -> Settings:
     return replace(settings, wanted=wanted)
 
 
-def _analysed(what: Any, seed: int, settings: Settings, clock: _Clock) -> tuple[Source, ir.Model, Analysis]:
+def _analysed(what: Any, seed: int, settings: Settings, clock: Clock) -> tuple[Source, ir.Model, Analysis]:
     check_seed(seed)
     _check_settings(settings)
     if settings.verify and not settings.dry_run:
@@ -528,11 +406,7 @@ def _analysed(what: Any, seed: int, settings: Settings, clock: _Clock) -> tuple[
     source = load(what)
     if settings.output is not None:
         check_output(settings.output, source, settings.force)
-    with blamed_on_model(source.model):
-        clock.start("normalise")
-        normal = normalise(source.model)
-        clock.start("analyse")
-        return source, *_prepared_for(normal, seed, settings.wanted)
+    return source, *_normal(source, seed, settings.wanted, clock.start)
 
 
 def _check_settings(settings: Settings) -> None:
@@ -563,172 +437,6 @@ def _check_something_to_cut(analysis: Analysis, candidates: Candidates) -> None:
         f"nothing to prune: none of the {len(analysis.groups)} dimensions of the weights can be cut "
         f"({'; '.join(worst)}): see `graphprune inspect`"
     )
-
-
-def _carry_out(run: Run, clock: _Clock, seed: int) -> Run:
-    """Rewrite, validate, benchmark, write."""
-    settings = run.settings
-    run.warnings += list(run.source.notes)
-    if settings.dry_run and run.inputs is None:
-        clock.stop()
-        run.seconds = clock.seconds
-        return run
-    clock.start("rewrite")
-    pruned = rewrite(run.normal, run.analysis, run.decision.keeps)
-    if run.inputs is not None:
-        dropped = drop_zero_biases(pruned, run.inputs.opened)
-        after = run.decision.after
-        params, weight_bytes = after.params - dropped, after.weight_bytes - 4 * dropped
-        run.decision = replace(run.decision, after=replace(after, params=params, weight_bytes=weight_bytes))
-    reshare(pruned)
-    run.pruned = pruned
-    if broken := check_contract(run.source.model, pruned):
-        raise VerificationError(
-            f"the interface of the model changed: {'; '.join(broken)}; nothing was written"
-        )
-    with tempfile.TemporaryDirectory(prefix="graphprune-") as folder:
-        trial = Path(folder) / "pruned.onnx"
-        run.size_bytes = save(pruned, trial, source=run.source)
-        if settings.verify:
-            clock.start("validate")
-            _validate(run, trial, seed)
-        if settings.benchmark and not settings.dry_run:
-            clock.start("benchmark")
-            _benchmark(run, trial)
-        if settings.output is not None and not settings.dry_run:
-            clock.start("write")
-            run.seconds = clock.seconds
-            put_in_place(run, settings.output, clock.stop)
-    clock.stop()
-    run.seconds = clock.seconds
-    return run
-
-
-def put_in_place(run: Run, output: Path, complete: Callable[[], None] = lambda: None) -> None:
-    """Write the pruned model, together with what its settings want beside it.
-
-    Raises:
-        OutputError: something cannot be written; then nothing is.
-    """
-    assert run.pruned is not None
-
-    def beside(size: int, files: Staging) -> None:
-        complete()
-        run.size_bytes = size
-        run.settings.beside(run, files)
-
-    save(run.pruned, output, source=run.source, force=run.settings.force, beside=beside)
-
-
-# -- validate -----------------------------------------------------------------------------------
-
-
-def _validate(run: Run, trial: Path, seed: int) -> None:
-    assert run.pruned is not None
-    if not run.settings.dry_run:
-        _check_by_onnx(run, trial)
-    given = _deciding(run)
-    reference = _reference(run, seed, given)
-    if not run.settings.dry_run:
-        run.equivalence = check_equivalence(
-            run.normal,
-            run.analysis,
-            run.decision.keeps,
-            run.pruned,
-            seed=seed,
-            reference=reference,
-            given=given,
-        )
-    if run.equivalence.failed:
-        e = run.equivalence
-        what = e.note or f'output "{e.output}" differs by {e.error:.2g} (allowed {e.tolerance:.2g})'
-        raise VerificationError(
-            f"the pruned model is not the masked original: {what}; nothing was written. "
-            "This is a fault of graphprune: please report it with the plan (--dry-run --plan FILE); "
-            "--exclude can leave the layer concerned alone"
-        )
-    if run.equivalence.status == "not checked" and not run.settings.dry_run:
-        run.warnings.append(f"mask equivalence was not checked: {run.equivalence.note}")
-    judges, judged_on = _judges(run)
-    if judges:
-        with contextlib.suppress(ModelError):
-            before = run_all(run.source.model, judges, optimise=True)
-            run.fidelity = measure_fidelity(before, run_all(run.pruned, judges, optimise=True))
-            run.judged_on = judged_on
-    elif reference is not None:
-        with contextlib.suppress(ModelError):
-            after = run_all(run.pruned, test_feeds(run.normal, run.analysis, seed, given))
-            run.fidelity = measure_fidelity(reference, after)
-
-
-def _judges(run: Run) -> tuple[Sequence[Mapping[str, NDArray[Any]]], str]:
-    """Inputs to measure the result on, and what they are; none if nobody gave any and none are to spare."""
-    if run.inputs is not None:
-        return run.inputs.fresh, run.inputs.judged_on
-    return (() if run.given is None else run.given.batches), UNLEARNT
-
-
-def _check_by_onnx(run: Run, trial: Path) -> None:
-    """What ONNX's checker says, unless it says the same of the original."""
-    complaint = check_file(trial)
-    if not complaint:
-        return
-    if run.source.path is not None:
-        known = check_file(run.source.path)
-    else:
-        with tempfile.TemporaryDirectory(prefix="graphprune-") as folder:
-            path = Path(folder) / "original.onnx"
-            save(run.source.model, path, source=run.source)
-            known = check_file(path)
-    if not known:
-        raise VerificationError(f"ONNX's checker refuses the pruned model: {complaint}; nothing was written")
-    run.warnings.append(f"ONNX's checker refuses the original model already: {known}")
-
-
-def _deciding(run: Run) -> Sequence[Mapping[str, NDArray[Any]]]:
-    """A batch of the inputs that were given, where they may decide which bodies run."""
-    inputs = run.inputs
-    if inputs is None or inputs.calibration.synthetic or not any(n.bodies for n in run.analysis.facts.nodes):
-        return ()
-    return inputs.calibration.batches[:1]
-
-
-def _reference(run: Run, seed: int, given: Sequence[Mapping[str, NDArray[Any]]]) -> Sequence[Outputs] | None:
-    """Outputs of the original on the test inputs; None if it cannot run."""
-    if run.analysis.recording.method != "run":
-        return None
-    try:
-        return run_all(run.source.model, test_feeds(run.normal, run.analysis, seed, given))
-    except (ModelError, RuntimeMissingError):
-        return None
-
-
-# -- benchmark ----------------------------------------------------------------------------------
-
-
-def _benchmark(run: Run, trial: Path) -> None:
-    recording = run.analysis.recording
-    if recording.method != "run":
-        run.warnings.append(f"latency was not measured: {recording.note}")
-        return
-    feeds, provider = timing_feeds(run.analysis, run.inputs), run.settings.provider
-    original = run.source.path if run.source.path is not None else run.source.model
-    with open_session(original, provider=provider) as before, open_session(trial, provider=provider) as after:
-        times = median(interleaved({"before": before, "after": after}, feeds, budget_s=3.0))
-    run.latency_ms = times
-    run.timed_on = ", ".join(f"{name} {'x'.join(map(str, a.shape))}" for name, a in feeds.items())
-    share = times["after"] / times["before"]
-    for target in (t for t in run.asked if t.measure == "latency" and share > 1.05 * t.limit):
-        run.warnings.append(
-            f"the measured latency is {share:.2f} of the original's, more than {target.text}: what a cut "
-            "saves was estimated from a profile; ask for less, or measure when the machine is idle"
-        )
-    if share > 0.95:
-        run.warnings.append(
-            f"the result is not faster on this machine ({times['before']:.2f} ms before, "
-            f"{times['after']:.2f} ms after): widths off the kernels' block cost time, try --round-to auto; "
-            "`graphprune bench` says where the time goes"
-        )
 
 
 def versions() -> dict[str, str]:

@@ -13,7 +13,8 @@ import numpy as np
 import onnx
 import pytest
 
-import graphprune.pipeline
+import graphprune.finish
+import graphprune.run
 from graphprune.dims import Slots
 
 QUICK = ("--no-benchmark", "--quiet")
@@ -51,7 +52,7 @@ def test_prunes_beside_the_input(cli: Any, small_path: Path) -> None:
         assert text in done.out
     stages = [line.split()[0] for line in done.err.splitlines()]
     without = ("calibrate", "measure", "repair")
-    assert stages == [s for s in graphprune.pipeline.STAGES if s not in without]
+    assert stages == [s for s in graphprune.run.STAGES if s not in without]
 
 
 @pytest.mark.parametrize("arguments", [["prune"], []], ids=["named", "implied"])
@@ -200,7 +201,7 @@ def test_json_report(cli: Any, small_path: Path, tmp_path: Path) -> None:
     assert report["equivalence"]["status"] == "equal"
     assert report["equivalence"]["change"] > 1e-3
     assert report["fidelity"][0]["output"] == "y"
-    assert set(report["seconds"]) == set(graphprune.pipeline.STAGES) - {"calibrate", "measure", "repair"}
+    assert set(report["seconds"]) == set(graphprune.run.STAGES) - {"calibrate", "measure", "repair"}
 
 
 def test_json_to_standard_output(cli: Any, small_path: Path) -> None:
@@ -341,7 +342,7 @@ def test_failed_verification(
     private_temp: Path,
 ) -> None:
     """A rewriter that cuts other slots than it was told is found out, and nothing is written."""
-    real = graphprune.pipeline.rewrite
+    real = graphprune.finish.rewrite
 
     def wrong(model: Any, analysis: Any, keeps: Any) -> Any:
         moved = {}
@@ -350,7 +351,7 @@ def test_failed_verification(
             moved[atom] = Slots(np.sort((slots.index + 1) % size), slots.outer)
         return real(model, analysis, moved)
 
-    monkeypatch.setattr(graphprune.pipeline, "rewrite", wrong)
+    monkeypatch.setattr(graphprune.finish, "rewrite", wrong)
     before = listing()
     done = cli(small_path, "--quiet")
     assert done.code == 3
@@ -361,14 +362,14 @@ def test_failed_verification(
 
 
 def test_changed_interface_fails(cli: Any, small_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = graphprune.pipeline.rewrite
+    real = graphprune.finish.rewrite
 
     def renaming(*arguments: Any) -> Any:
         model = real(*arguments)
         model.graph.outputs[0].name = "z"
         return model
 
-    monkeypatch.setattr(graphprune.pipeline, "rewrite", renaming)
+    monkeypatch.setattr(graphprune.finish, "rewrite", renaming)
     done = cli(small_path, "--quiet")
     assert done.code == 3
     assert "the interface of the model changed" in done.err

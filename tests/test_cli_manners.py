@@ -172,9 +172,9 @@ def test_json_alone(arguments: list[str], small_path: Path) -> None:
 @pytest.mark.parametrize(
     ("switches", "said", "not_said"),
     [
-        ([], (), ("graphprune.pipeline", "keeps")),
-        (["-v"], ("graphprune.pipeline: analyse took",), ("keeps",)),
-        (["-vv"], ("graphprune.pipeline: analyse took", '"first_weight[1]" keeps 6 of 12 neurons'), ()),
+        ([], (), ("graphprune.run", "keeps")),
+        (["-v"], ("graphprune.run: analyse took",), ("keeps",)),
+        (["-vv"], ("graphprune.run: analyse took", '"first_weight[1]" keeps 6 of 12 neurons'), ()),
     ],
 )
 def test_verbose(

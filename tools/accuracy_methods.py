@@ -15,7 +15,8 @@ import numpy as np
 
 from graphprune.decide import Options, parse_targets
 from graphprune.inputs import Wanted
-from graphprune.pipeline import Run, Settings, Workbench, on_bench
+from graphprune.pipeline import Workbench, on_bench
+from graphprune.run import Run, Settings
 
 L1 = {"criterion": "l1", "reducer": "first", "normaliser": "mean"}
 L2 = {"criterion": "l2-group", "normaliser": "mean"}

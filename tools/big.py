@@ -157,7 +157,8 @@ def _prune(path: Path, _: argparse.Namespace, verify: bool = False) -> dict[str,
     import onnxruntime  # noqa: F401
 
     from graphprune.decide import Options
-    from graphprune.pipeline import Settings, run_pipeline
+    from graphprune.pipeline import run_pipeline
+    from graphprune.run import Settings
 
     watch = Watch()
     with tempfile.TemporaryDirectory() as folder:

@@ -95,7 +95,8 @@ def _worker(path: Path, images: int) -> dict[str, Any]:
 
     from graphprune.decide import Options, parse_targets
     from graphprune.inputs import Wanted
-    from graphprune.pipeline import Settings, run_pipeline
+    from graphprune.pipeline import run_pipeline
+    from graphprune.run import Settings
 
     marks = Marks({})
     base = _status("VmRSS")

@@ -29,8 +29,9 @@ from graphprune.cli.shared import examples, output_options, progress
 def apply(plan: Path, model: Path, **given: Any) -> None:
     """Repeat PLAN exactly on MODEL, which may be a fine-tuned twin of the model it was made for."""
     from graphprune.inputs import Wanted
-    from graphprune.pipeline import Settings, run_plan
+    from graphprune.pipeline import run_plan
     from graphprune.plan import read_plan
+    from graphprune.run import Settings
 
     made = read_plan(plan)
     calib = given["calib"] or made.repair.get("calibration")

@@ -178,7 +178,8 @@ def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
     from graphprune.decide import Options, parse_targets
     from graphprune.decide.rounding import parse_rounding
     from graphprune.inputs import Wanted
-    from graphprune.pipeline import Settings, run_pipeline
+    from graphprune.pipeline import run_pipeline
+    from graphprune.run import Settings
     from graphprune.search import make_wish, search
 
     targets = parse_targets(listed(given["target"]))

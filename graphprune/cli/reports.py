@@ -16,7 +16,7 @@ from graphprune.cli.shared import beside, stage_text, staged
 
 if TYPE_CHECKING:
     from graphprune.load.staging import Staging
-    from graphprune.pipeline import Run
+    from graphprune.run import Run
 
 _WRITTEN = {
     "--plan": "plan_file",

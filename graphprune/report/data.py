@@ -15,7 +15,7 @@ from graphprune.runtime.environment import environment
 from graphprune.version import __version__
 
 if TYPE_CHECKING:
-    from graphprune.pipeline import Run
+    from graphprune.run import Run
 
 FORMAT = 1
 

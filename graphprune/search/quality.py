@@ -17,7 +17,8 @@ from graphprune.calibrate import load_calibration
 from graphprune.errors import UsageError
 from graphprune.inputs import Wanted
 from graphprune.metrics import Metric, opened
-from graphprune.pipeline import Run, Workbench
+from graphprune.pipeline import Workbench
+from graphprune.run import Run
 from graphprune.search.wish import Wish
 from graphprune.validate import measure_fidelity
 from graphprune.validate.equivalence import run_all

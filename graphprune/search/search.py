@@ -10,7 +10,9 @@ from typing import Any
 from graphprune.decide import Decision, Options
 from graphprune.decide.budget import Target
 from graphprune.errors import TargetError
-from graphprune.pipeline import Run, Settings, Workbench, on_bench, put_in_place
+from graphprune.finish import put_in_place
+from graphprune.pipeline import Workbench, on_bench
+from graphprune.run import Run, Settings
 from graphprune.search.curve import Point, best, bracket
 from graphprune.search.quality import Quality, quality_of
 from graphprune.search.store import Store, question

@@ -16,8 +16,9 @@ import onnx_ir as ir
 from graphprune.analysis import Analysis, analyse_model
 from graphprune.errors import CalibrationError, ModelError, PlanError
 from graphprune.inputs import Wanted
-from graphprune.pipeline import Settings, run_plan
+from graphprune.pipeline import run_plan
 from graphprune.plan import Plan, fingerprint, keeps_of
+from graphprune.run import Settings
 from graphprune.statistics import find_linear, open_biases
 from graphprune.validate import Equivalence, check_equivalence
 from graphprune.verification.adopt import adopt_weights

@@ -8,24 +8,25 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-import graphprune.pipeline
+from graphprune import finish, pipeline
 
 STEPS = (
-    "load",
-    "normalise",
-    "prepare_normal",
-    "decide",
-    "rewrite",
-    "check_contract",
-    "check_file",
-    "check_equivalence",
-    "measure_fidelity",
-    "interleaved",
-    "save",
+    (pipeline, "load"),
+    (pipeline, "normalise"),
+    (pipeline, "prepare_normal"),
+    (pipeline, "decide"),
+    (finish, "rewrite"),
+    (finish, "check_contract"),
+    (finish, "check_file"),
+    (finish, "check_equivalence"),
+    (finish, "measure_fidelity"),
+    (finish, "interleaved"),
+    (finish, "save"),
 )
 
 
@@ -33,12 +34,18 @@ def _interrupt(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(("module", "step"), STEPS, ids=[s for _, s in STEPS])
 def test_in_a_stage(
-    step: str, cli: Any, small_path: Path, listing: Any, private_temp: Path, monkeypatch: pytest.MonkeyPatch
+    module: ModuleType,
+    step: str,
+    cli: Any,
+    small_path: Path,
+    listing: Any,
+    private_temp: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = listing()
-    monkeypatch.setattr(graphprune.pipeline, step, _interrupt)
+    monkeypatch.setattr(module, step, _interrupt)
     done = cli(small_path, "--quiet", "--json", small_path.with_name("report.json"))
     assert done.code == 130
     assert done.err.strip() == "graphprune: interrupted; nothing was written"

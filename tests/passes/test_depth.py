@@ -20,10 +20,11 @@ from graphprune.dims import Slots
 from graphprune.errors import ModelError, PlanError
 from graphprune.inputs import Inputs, Wanted, prepare_inputs
 from graphprune.passes import ScoringProblem, all_passes, find_pass
-from graphprune.pipeline import Settings, run_pipeline
+from graphprune.pipeline import run_pipeline
 from graphprune.plan import keeps_of, make_plan
 from graphprune.plan.plan import parse_plan
 from graphprune.rewrite import masked
+from graphprune.run import Settings
 from graphprune.runtime.session import open_session
 from graphprune.statistics import Statistics
 from graphprune.testing import analysed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import onnx_ir as ir
 import pytest
 
 import graphprune
-import graphprune.pipeline
+from graphprune import finish, pipeline
 from graphprune.errors import ModelError
 from graphprune.validate import blamed_on_model
 
@@ -60,12 +61,16 @@ def test_a_fault_on_a_model_that_runs_stays_one(fault: type[Exception]) -> None:
         raise fault("here")
 
 
-@pytest.mark.parametrize("place", ["normalise", "prepare_normal", "rewrite"])
-def test_faults_of_graphprune_are_not_hidden(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("module", "place"), [(pipeline, "normalise"), (pipeline, "prepare_normal"), (finish, "rewrite")]
+)
+def test_faults_of_graphprune_are_not_hidden(
+    module: ModuleType, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object) -> None:
         raise IndexError("a fault of ours")
 
-    monkeypatch.setattr(graphprune.pipeline, place, broken)
+    monkeypatch.setattr(module, place, broken)
     with pytest.raises(IndexError, match=re.escape("a fault of ours")):
         graphprune.prune(model(VALID), recipe="plain")
 

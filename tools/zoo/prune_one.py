@@ -14,18 +14,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from graphprune import pipeline
+from graphprune import finish, pipeline
 from graphprune.analysis import Analysis, prepare
 from graphprune.decide import Options
 from graphprune.errors import GraphPruneError
-from graphprune.pipeline import STAGES, Run, Settings, run_pipeline
+from graphprune.pipeline import run_pipeline
 from graphprune.report.data import not_cut, reached
+from graphprune.run import STAGES, Run, Settings
 
 RATIO = 0.5
 WATCHED = (
     (prepare, "analyse_model"),
     (pipeline, "decide"),
-    (pipeline, "check_equivalence"),
+    (finish, "check_equivalence"),
 )
 ERROR_CHARS = 600
 REASONS_KEPT = 12
