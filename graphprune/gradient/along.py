@@ -1,4 +1,4 @@
-"""Vector-Jacobian products of operators that are a matrix along each axis: CumSum, Pad, Resize."""
+"""Vector-Jacobian products of operators that work along one axis after the other: CumSum, Pad, Resize."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _pad(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[
     for place, axis in enumerate(axes):
         before, after = pads[place], pads[place + len(axes)]
         if before or after:
-            found = _back(found, axis, _padding(x.shape[axis], before, after, mode))
+            found = _unpadded(found, axis, x.shape[axis], before, after, mode)
     return [found]
 
 
@@ -76,18 +76,25 @@ def _back(gradient: Array, axis: int, matrix: Array) -> Array:
     return np.moveaxis(moved @ matrix.T.astype(gradient.dtype), -1, axis)
 
 
-@functools.lru_cache(maxsize=256)
-def _padding(size: int, before: int, after: int, mode: str) -> Array:
-    """What each place of a padded axis takes from each place of the axis; less than nothing crops."""
-    kept = np.eye(size)[:, max(0, -before) : size - max(0, -after)]
-    widths = ((0, 0), (max(0, before), max(0, after)))
-    found: Array = np.pad(kept, widths, mode=mode)  # type: ignore[call-overload]
-    return found
+def _unpadded(gradient: Array, axis: int, size: int, before: int, after: int, mode: str) -> Array:
+    """What each place of a padded axis took goes back to where it is from; less than nothing had cropped."""
+    start, stop = max(0, -before), size - max(0, -after)
+    first, last = max(0, before), max(0, after)
+    moved = np.moveaxis(gradient, axis, 0)
+    found = np.zeros((size, *moved.shape[1:]), moved.dtype)
+    inner = slice(first, len(moved) - last)
+    found[start:stop] = moved[inner]
+    if mode != "constant":
+        source = np.pad(np.arange(start, stop), (first, last), mode=mode)  # type: ignore[call-overload]
+        outside = np.ones(len(moved), bool)
+        outside[inner] = False
+        np.add.at(found, source[outside], moved[outside])
+    return np.moveaxis(found, 0, axis)
 
 
 @functools.lru_cache(maxsize=256)
 def _resizing(how: tuple[tuple[str, Any], ...], size: int, scale: float) -> Array:
-    """The same of a resized axis: what the runtime makes of the rows of the identity."""
+    """What each place takes from each place before: what the runtime makes of the identity."""
     node = helper.make_node("Resize", ["x", "", "s"], ["y"], **dict(how))
     graph = helper.make_graph(
         [node],
