@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from graphprune.runtime.session import open_session
 Array = NDArray[Any]
 
 _OPSET = 19  # the first in which both have all that they have today
+_LARGEST = 1 << 24  # entries of a matrix along an axis; of larger ones those are kept that are not zero
+_ROWS = 256  # of a matrix made at a time
 _ASIDE = ("axes", "keep_aspect_ratio_policy", "extrapolation_value")
 
 
@@ -56,7 +59,8 @@ def _resize(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequen
     found = given[0]
     for axis, scale in scales.items():
         if scale != 1:
-            found = _back(found, axis, _resizing(how, x.shape[axis], scale))
+            through = _resizing if x.shape[axis] * y.shape[axis] <= _LARGEST else _resizing_places
+            found = _back(found, axis, through(how, x.shape[axis], scale))
     return [found]
 
 
@@ -70,8 +74,32 @@ def _cum_sum(node: NodeFacts, values: Values, given: Sequence[Any], asked: Seque
     return [summed if node.attributes.get("reverse") else np.flip(summed, axis)]
 
 
-def _back(gradient: Array, axis: int, matrix: Array) -> Array:
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """A matrix of few entries, in the order of their rows.
+
+    Attributes:
+        rows: that have entries, `(n,)`.
+        starts: of their entries among all, `(n,)`.
+        columns, entries: of all, `(m,)`.
+        height: of the matrix.
+    """
+
+    rows: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    entries: Array
+    height: int
+
+
+def _back(gradient: Array, axis: int, matrix: Array | _Places) -> Array:
     """Through `matrix`, shape `(before, after)`, along an axis."""
+    if isinstance(matrix, _Places):
+        moved = np.moveaxis(gradient, axis, 0)
+        taken = moved[matrix.columns] * matrix.entries.reshape(-1, *[1] * (moved.ndim - 1))
+        found = np.zeros((matrix.height, *moved.shape[1:]), moved.dtype)
+        found[matrix.rows] = np.add.reduceat(taken, matrix.starts, axis=0)
+        return np.moveaxis(found, 0, axis)
     moved = np.moveaxis(gradient, axis, -1)
     return np.moveaxis(moved @ matrix.T.astype(gradient.dtype), -1, axis)
 
@@ -94,20 +122,39 @@ def _unpadded(gradient: Array, axis: int, size: int, before: int, after: int, mo
 
 @functools.lru_cache(maxsize=256)
 def _resizing(how: tuple[tuple[str, Any], ...], size: int, scale: float) -> Array:
-    """What each place takes from each place before: what the runtime makes of the identity."""
+    """What each place takes from each place before."""
+    return np.concatenate(list(_rows(how, size, scale)))
+
+
+@functools.lru_cache(maxsize=8)
+def _resizing_places(how: tuple[tuple[str, Any], ...], size: int, scale: float) -> _Places:
+    """The same for long axes, whose matrix would not fit into memory."""
+    found = [
+        (k * _ROWS + r, c, block[r, c])
+        for k, block in enumerate(_rows(how, size, scale))
+        for r, c in [np.nonzero(block)]
+    ]
+    every, columns, entries = (np.concatenate(part) for part in zip(*found, strict=True))
+    rows, starts = np.unique(every, return_index=True)
+    return _Places(rows, starts, columns, entries, size)
+
+
+def _rows(how: tuple[tuple[str, Any], ...], size: int, scale: float) -> Iterator[Array]:
+    """The matrix of a resized axis, some rows at a time: what the runtime makes of the identity."""
     node = helper.make_node("Resize", ["x", "", "s"], ["y"], **dict(how))
     graph = helper.make_graph(
         [node],
         "along",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, size, size])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, None, size])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         [helper.make_tensor("s", TensorProto.FLOAT, [4], [1.0, 1.0, 1.0, scale])],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
     assert isinstance(made, onnx.ModelProto)
     with open_session(load(made).model) as session:
-        matrix: Array = session.run({"x": np.eye(size, dtype=np.float32)[None, None]})["y"][0, 0]
-    return matrix
+        for first in range(0, size, _ROWS):
+            rows = np.eye(min(_ROWS, size - first), size, first, dtype=np.float32)
+            yield session.run({"x": rows[None, None]})["y"][0, 0]
 
 
 def _text(value: Any) -> str:

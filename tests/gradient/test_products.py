@@ -12,7 +12,7 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from graphprune.analysis.facts import read_graph
-from graphprune.gradient import backward, differentiable
+from graphprune.gradient import along, backward, differentiable
 from graphprune.gradient.backward import PRODUCTS
 from graphprune.load import load
 from graphprune.runtime.session import open_session
@@ -277,6 +277,20 @@ def test_what_does_not_matter_has_no_gradient() -> None:
     facts, inputs, run, _ = values_of("z = Mul(x, a) y = Relu(x)")
     found = backward(facts.nodes, {**inputs, **run(inputs)}, {"y": np.ones(SIZES["x"])}, ["a"])
     np.testing.assert_array_equal(found["a"], 0)
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if n.startswith("Resize")])
+def test_long_axes_are_resized_without_their_matrix(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts, inputs, run, _ = values_of(CASES[name])
+    values = {**inputs, **run(inputs)}
+    nodes = [n for n in facts.nodes if n.op != "Constant"]
+    seed = np.random.default_rng(1).standard_normal(values["y"].shape)
+    expected = backward(nodes, values, {"y": seed}, ["c"])["c"]
+    monkeypatch.setattr(along, "_LARGEST", 0)
+    monkeypatch.setattr(along, "_ROWS", 3)
+    monkeypatch.setattr(along, "_resizing", None)
+    found = backward(nodes, values, {"y": seed}, ["c"])["c"]
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
 
 
 def test_negative_padding_crops() -> None:
