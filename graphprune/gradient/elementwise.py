@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,18 @@ def _where(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequenc
 
 def _pow(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]) -> Sequence[Any]:
     x, power = values[node.inputs[0]], values[node.inputs[1]]
-    return [given[0] * (power * np.power(x, power - 1)).astype(x.dtype), None]
+    return [given[0] * _inside(lambda: power * np.power(x, power - 1)).astype(x.dtype), None]
+
+
+def _inside(slope: Callable[[], Array]) -> Array:
+    """Zeros where it is beyond numbers, at the edge of what an operator can take.
+
+    As at the size of a complex number that is zero, or in the branch that a Where does not choose.
+    """
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        found = slope()
+    known = np.isfinite(found)
+    return found if known.all() else np.where(known, found, 0).astype(found.dtype, copy=False)
 
 
 def _prelu(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]) -> Sequence[Any]:
@@ -132,17 +143,17 @@ _UNARY: dict[str, Product] = {
     "HardSigmoid": of_unary(_hard_sigmoid),
     "HardSwish": of_unary(_hard_swish),
     "LeakyRelu": of_unary(lambda n, x, y: np.where(x > 0, 1, _attribute(n, "alpha", 0.01)).astype(x.dtype)),
-    "Log": of_unary(lambda n, x, y: 1 / x),
+    "Log": of_unary(lambda n, x, y: _inside(lambda: 1 / x)),
     "Mish": of_unary(_mish),
     "Neg": of_unary(lambda n, x, y: np.array(-1, x.dtype)),
-    "Reciprocal": of_unary(lambda n, x, y: -y * y),
+    "Reciprocal": of_unary(lambda n, x, y: _inside(lambda: -y * y)),
     "Relu": of_unary(lambda n, x, y: (x > 0).astype(x.dtype)),
     "Selu": of_unary(_selu),
     "Sigmoid": of_unary(lambda n, x, y: y * (1 - y)),
     "Sin": of_unary(lambda n, x, y: np.cos(x)),
     "Softplus": of_unary(lambda n, x, y: _sigmoid(x)),
     "Softsign": of_unary(lambda n, x, y: 1 / (1 + np.abs(x)) ** 2),
-    "Sqrt": of_unary(lambda n, x, y: 0.5 / y),
+    "Sqrt": of_unary(lambda n, x, y: _inside(lambda: 0.5 / y)),
     "Swish": of_unary(lambda n, x, y: _swish(x, _attribute(n, "alpha", 1.0))),
     "Tanh": of_unary(lambda n, x, y: 1 - y * y),
     "ThresholdedRelu": of_unary(lambda n, x, y: (x > _attribute(n, "alpha", 1.0)).astype(x.dtype)),
@@ -150,7 +161,9 @@ _UNARY: dict[str, Product] = {
 
 _BINARY: dict[str, Product] = {
     "Add": of_binary(lambda g, a, b: g, lambda g, a, b: g),
-    "Div": of_binary(lambda g, a, b: g / b, lambda g, a, b: -g * a / (b * b)),
+    "Div": of_binary(
+        lambda g, a, b: _inside(lambda: g / b), lambda g, a, b: _inside(lambda: -g * a / (b * b))
+    ),
     "Mul": of_binary(lambda g, a, b: g * b, lambda g, a, b: g * a),
     "Sub": of_binary(lambda g, a, b: g, lambda g, a, b: -g),
 }

@@ -293,6 +293,28 @@ def test_long_axes_are_resized_without_their_matrix(name: str, monkeypatch: pyte
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "q = Mul(x, x) y = Sqrt(q)",
+        "q = Mul(x, x) h = Constant<value_floats=[0.5]>() y = Pow(q, h)",
+        "b = Cast<to=9>(x) l = Log(x) y = Where(b, l, x)",
+        "b = Cast<to=9>(x) r = Reciprocal(x) y = Where(b, r, x)",
+        "b = Cast<to=9>(x) r = Div(x, x) y = Where(b, r, x)",
+    ],
+)
+def test_at_the_edge_of_an_operator_gradients_are_numbers(text: str) -> None:
+    facts, inputs, run, _ = values_of(text)
+    x = np.abs(inputs["x"])
+    x[0] = 0
+    with np.errstate(all="ignore"):
+        values = {**inputs, "x": x, **run({**inputs, "x": x})}
+    nodes = [n for n in facts.nodes if n.op != "Constant"]
+    found = backward(nodes, values, {"y": np.ones_like(x)}, ["x"])["x"]
+    assert np.isfinite(found).all()
+    assert np.abs(found[1:]).max() > 0 or "Div" in text
+
+
 def test_negative_padding_crops() -> None:
     """The reference implementation has none, so what it should be is written out."""
     model = onnx.parser.parse_model(
