@@ -43,6 +43,7 @@ STEPS, FEWEST_STEPS, LONG, SPOKEN = 400, 100, 3000, 5000
 MADE_UP = 1500  # instead of LONG on made-up inputs: what more of them bring, real ones hardly bear out
 ROWS = 1024  # of the outputs in one step
 RATES = (RATE / 2, RATE / 8)  # tried in turn: a narrow network near its best is led away by large steps
+SPOKEN_RATES = (RATE, RATE / 4)  # the same of a language model, which is taken further
 LEAST_GAIN = 0.01  # of the loss; below it weights stay as they are
 NEAR = 0.005  # loss at which few steps are enough
 REST = NEAR / 2  # loss at which a fit comes to rest
@@ -127,7 +128,7 @@ class _Whole:
     def _ways(self, most: int) -> list[tuple[Iterable[Feeds], Sequence[float]]]:
         """Inputs beside the given ones, and rates to try with them; others where these lead nowhere."""
         if most and self._own_text:
-            return [(self._own_text, RATES)]
+            return [(self._own_text, SPOKEN_RATES)]
         found: list[tuple[Iterable[Feeds], Sequence[float]]] = [(self._mixed(varied=True), RATES)]
         if most and any(spatial_axes(a.shape) for a in self.problem.batches[0].values()):
             found.append((self._mixed(varied=False), RATES[-1:]))  # one with nothing to spare
