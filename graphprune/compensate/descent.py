@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,7 +143,7 @@ class Descent:
 
     def step_work(self, weights: Weights) -> int:
         """Of what is done once in a step whatever its batches, counted like theirs."""
-        return sum(_optimiser(a, n in self.kernels).work for n, a in weights.items()) // _WAYS
+        return sum(o.work for o in _optimisers(weights, self.kernels).values()) // _WAYS
 
     def memory(self, row: Rows, weights: Weights) -> int:
         """Bytes of all tensors of one batch, forwards."""
@@ -202,7 +202,7 @@ def descend(
     """
     now = {n: np.array(a, np.float32) for n, a in weights.items()}
     rates = _rates(now, rate)
-    optimisers = {n: _optimiser(a, n in descent.kernels) for n, a in now.items()}
+    optimisers = _optimisers(now, descent.kernels)
     start, allowed = descent.loss(judge, now)
     best = start
     found = dict(now)
@@ -239,6 +239,10 @@ def descend(
 
 def _finite(arrays: Weights) -> bool:
     return all(np.isfinite(a).all() for a in arrays.values())
+
+
+def _optimisers(weights: Weights, kernels: Collection[str]) -> dict[str, Adam]:
+    return {n: _optimiser(a, n in kernels) for n, a in weights.items()}
 
 
 def _optimiser(weight: Array, kernel: bool) -> Adam:
