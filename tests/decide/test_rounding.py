@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -89,6 +90,19 @@ def test_what_is_worth_most_comes_back_first(analysis: Analysis) -> None:
     assert found == {a: 16, c: 48}
 
 
+def test_what_a_coarse_group_left_goes_to_fine_ones(analysis: Analysis) -> None:
+    groups = tuple(g for g in analysis.groups if g.key in ("A[0]", "C[0]"))
+    a, c = (g.atom for g in groups)
+    scores = {a: np.ones(64), c: np.full(96, 0.5)}
+    start = {a: 16, c: 16}
+
+    def met(counts: Mapping[int, int]) -> bool:
+        return sum(counts.values()) <= 42
+
+    assert given_back(groups, start, {a: 16, c: 1}, scores, met) == {a: 16, c: 26}
+    assert given_back(groups, start, {a: 1, c: 1}, scores, met) == start
+
+
 @pytest.mark.parametrize("share", [0.8, 0.5])
 def test_a_latency_target_is_met_by_the_estimate(analysis: Analysis, machine: Machine, share: float) -> None:
     options = Options(None, parse_targets([f"latency={share}"]), round_to="auto", allocation="knapsack")
@@ -137,11 +151,11 @@ def test_a_whole_run(bundled) -> None:  # type: ignore[no-untyped-def]
 
 
 def test_a_few_heads_come_back_where_they_need_not_have_gone(analysis: Analysis) -> None:
-    """One share for all groups takes a head of every layer at once; layers of many slots stay as asked."""
+    """One share for all groups takes a head of every layer at once; slots of the others take up the rest."""
     few = tuple(g for g in analysis.groups if g.key in ("A[0]", "C[0]"))
     a, c = few
     heads = replace(a, size=4)
     scores = {a.atom: np.array([1.0, 5, 2, 3]), c.atom: np.ones(96)}
     counts, steps = {a.atom: 1, c.atom: 40}, {a.atom: 1, c.atom: 1}
     found = given_back((heads, c), counts, steps, scores, lambda k: 10 * k[a.atom] + k[c.atom] <= 75)
-    assert found == {a.atom: 3, c.atom: 40}
+    assert found == {a.atom: 3, c.atom: 45}
