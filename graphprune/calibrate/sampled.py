@@ -25,6 +25,7 @@ Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
 WORK = 2e12  # multiply-adds of all drawing, at most
+PASSAGES_WORK = 3 * WORK  # the same of passages: no steps make up for ever the same ones
 REPLACED = 0.3  # of the tokens, where a model speaks along
 BEGUN, PASSAGE = 8, 64  # tokens that a passage begins with, and of all of it
 _ENOUGH = 4  # batches, else shorter sequences are drawn
@@ -48,6 +49,17 @@ class Speaker:
     scores: str
     bound: int
     free: bool
+
+
+def speaks(model: ir.Model, feeds: Feeds, bounds: Mapping[str, int]) -> bool:
+    """Whether a model is a causal language model.
+
+    Args:
+        model: any model.
+        feeds: valid ones.
+        bounds: how many rows the tables have that inputs index.
+    """
+    return bool(_spoken(model, feeds, bounds, lambda *_: (feeds,)))
 
 
 def draw_sequences(
@@ -131,7 +143,7 @@ def passages(
         text = np.concatenate([b[speaker.tokens] for b in batches if b[speaker.tokens].shape == tokens.shape])
         feeds = _shortened(first, tokens.shape[1], long)
         found = []
-        for _ in range(min(int(WORK / work), most // len(tokens))):
+        for _ in range(min(int(PASSAGES_WORK / work), most // len(tokens))):
             rows = [_passages(session, speaker, feeds, text, random) for _ in range(times)]
             found.append(
                 {**_shortened(first, tokens.shape[1], long * times), speaker.tokens: np.hstack(rows)}

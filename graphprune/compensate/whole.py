@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from graphprune.calibrate.mixed import mixed
 from graphprune.calibrate.pictures import spatial_axes
-from graphprune.calibrate.sampled import passages, respoken
+from graphprune.calibrate.sampled import passages, respoken, speaks
 from graphprune.calibrate.synthetic import bounds
 from graphprune.compensate.descent import RATE, Descent, Rows, descend
 from graphprune.compensate.likeness import Likeness
@@ -39,15 +39,16 @@ MADE_UP_WORK = WORK // 3  # the same on made-up inputs, where more than STEPS ar
 SPOKEN_WORK = 4 * WORK  # the same for a language model, which does not run out of things to read
 MEMORY = 1 << 28  # bytes of tensors that a batch makes forwards
 HELD = 3 << 29  # bytes of what all batches read and should give
-STEPS, FEWEST_STEPS, LONG, SPOKEN = 400, 100, 3000, 5000
+STEPS, FEWEST_STEPS, LONG, SPOKEN = 400, 100, 3000, 8000
 MADE_UP = 1500  # instead of LONG on made-up inputs: what more of them bring, real ones hardly bear out
 ROWS = 1024  # of the outputs in one step
+SPOKEN_ROWS = ROWS // 2  # the same of a language model, which lacks steps
 RATES = (RATE / 2, RATE / 8)  # tried in turn: a narrow network near its best is led away by large steps
 SPOKEN_RATES = (RATE, RATE / 4)  # the same of a language model, which is taken further
 LEAST_GAIN = 0.01  # of the loss; below it weights stay as they are
 NEAR = 0.005  # loss at which few steps are enough
 REST = NEAR / 2  # loss at which a fit comes to rest
-PASSAGES = 1024  # sequences of a language model's own text that are read
+PASSAGES = 2048  # sequences of a language model's own text that are read
 RESPOKEN = 2  # times that a language model's text is read with words of its own
 _FEWEST_BATCHES = 4
 
@@ -123,7 +124,7 @@ class _Whole:
         with self._descent(given) as descent:
             if not descent.fits(given, self.start) or descent.loss(judge, self.start)[0] <= NEAR:
                 return plan.steps
-        return plan.spoken if self._own_text else plan.long
+        return plan.spoken if self._speaks else plan.long
 
     def _ways(self, most: int) -> list[tuple[Iterable[Feeds], Sequence[float]]]:
         """Inputs beside the given ones, and rates to try with them; others where these lead nowhere."""
@@ -176,7 +177,7 @@ class _Whole:
             once = descent.step_work(self.start)
         height = max(_height(rows[0].targets[n], a) for n, a in self.stretch.ends.items())
         largest = max(map(self._samples, self.problem.batches))
-        wanted = max(1, min(ROWS // height, largest))
+        wanted = max(1, min((SPOKEN_ROWS if self._speaks else ROWS) // height, largest))
         samples = max(1, min(wanted, MEMORY // max(1, size)))
         together = -(-wanted // samples)
         held = rows[0].nbytes
@@ -203,12 +204,16 @@ class _Whole:
         return bounds(self.problem.model, dict(self.problem.analysis.recording.sizes))
 
     @functools.cached_property
+    def _speaks(self) -> bool:
+        """Whether this is a language model."""
+        return speaks(self.problem.model, self.problem.batches[0], self._tables)
+
+    @functools.cached_property
     def _own_text(self) -> Sequence[Feeds]:
         """Text of its own, if this is a language model: passages, and the inputs with words replaced."""
         problem = self.problem
         given = problem.model, problem.batches, self._tables, problem.seed
-        along = respoken(*given, RESPOKEN)
-        return (*passages(*given, PASSAGES), *along) if along else ()
+        return (*passages(*given, PASSAGES), *respoken(*given, RESPOKEN)) if self._speaks else ()
 
     def _mixed(self, varied: bool) -> Iterator[Feeds]:
         return mixed(self.problem.batches, self._tables, self.problem.seed, varied)

@@ -15,6 +15,7 @@ from graphprune.calibrate.sampled import (
     draw_sequences,
     passages,
     respoken,
+    speaks,
 )
 from graphprune.normalise import normalise
 from graphprune.runtime import record
@@ -60,6 +61,7 @@ def test_tokens_follow_one_another_as_the_model_says() -> None:
 
 def test_seeds_repeat() -> None:
     model = model_of(SPEAKS)
+    assert speaks(model, feeds(), {"ids": TOKENS})
     first, again, other = (
         draw_sequences(model, [feeds()], {"ids": TOKENS}, seed)[0]["ids"] for seed in (1, 1, 2)
     )
@@ -69,6 +71,7 @@ def test_seeds_repeat() -> None:
 
 @pytest.mark.parametrize(("text", "outputs"), [(LOOKS_AHEAD, TOKENS), (TAGS, 3)])
 def test_others_do_not_speak(text: str, outputs: int) -> None:
+    assert not speaks(model_of(text, outputs), feeds(), {"ids": TOKENS})
     assert draw_sequences(model_of(text, outputs), [feeds()], {"ids": TOKENS}, 0) == ()
 
 
@@ -131,7 +134,9 @@ def test_passages_go_on_with_what_was_given(length: int, read: int) -> None:
 
 
 def test_passages_cost_no_more_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphprune.calibrate.sampled.WORK", 1.5 * 16 * 20 * 20 / 2 * TOKENS * TOKENS)
+    monkeypatch.setattr(
+        "graphprune.calibrate.sampled.PASSAGES_WORK", 1.5 * 16 * 20 * 20 / 2 * TOKENS * TOKENS
+    )
     assert len(passages(model_of(SPEAKS), [feeds()], {"ids": TOKENS}, 0, 1000)) == 1
 
 
