@@ -25,7 +25,7 @@ Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
 WORK = 2e12  # multiply-adds of all drawing, at most
-PASSAGES_WORK = 3 * WORK  # the same of passages: no steps make up for ever the same ones
+PASSAGES_WORK = 3 * WORK  # the same of passages: more steps on fewer of them learn these by heart
 REPLACED = 0.3  # of the tokens, where a model speaks along
 BEGUN, PASSAGE = 8, 64  # tokens that a passage begins with, and of all of it
 _ENOUGH = 4  # batches, else shorter sequences are drawn

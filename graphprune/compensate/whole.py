@@ -128,8 +128,9 @@ class _Whole:
 
     def _ways(self, most: int) -> list[tuple[Iterable[Feeds], Sequence[float]]]:
         """Inputs beside the given ones, and rates to try with them; others where these lead nowhere."""
-        if most and self._own_text:
-            return [(self._own_text, SPOKEN_RATES)]
+        text = self._own_text() if most and self._speaks else ()
+        if text:
+            return [(text, SPOKEN_RATES)]
         found: list[tuple[Iterable[Feeds], Sequence[float]]] = [(self._mixed(varied=True), RATES)]
         if most and any(spatial_axes(a.shape) for a in self.problem.batches[0].values()):
             found.append((self._mixed(varied=False), RATES[-1:]))  # one with nothing to spare
@@ -208,12 +209,11 @@ class _Whole:
         """Whether this is a language model."""
         return speaks(self.problem.model, self.problem.batches[0], self._tables)
 
-    @functools.cached_property
     def _own_text(self) -> Sequence[Feeds]:
-        """Text of its own, if this is a language model: passages, and the inputs with words replaced."""
+        """Text of a language model's own: passages, and the inputs with words replaced."""
         problem = self.problem
         given = problem.model, problem.batches, self._tables, problem.seed
-        return (*passages(*given, PASSAGES), *respoken(*given, RESPOKEN)) if self._speaks else ()
+        return (*passages(*given, PASSAGES), *respoken(*given, RESPOKEN))
 
     def _mixed(self, varied: bool) -> Iterator[Feeds]:
         return mixed(self.problem.batches, self._tables, self.problem.seed, varied)
