@@ -11,6 +11,7 @@ held.py         inputs that can be read only once, held in memory
 given.py        the sizes that inputs have and some of them, read before anything else is known of a model
 synthetic.py    inputs made up, for when there are none
 pictures.py     what is made up for images
+speaker.py      which models are language models
 sampled.py      what a language model draws itself
 """
 

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from graphprune.calibrate.levels import first_levels
 from graphprune.calibrate.pictures import PICTURES, pictures, spatial_axes
-from graphprune.calibrate.sampled import draw_sequences, may_speak
+from graphprune.calibrate.sampled import draw_sequences
 from graphprune.calibrate.signals import signals, slow_axes
+from graphprune.calibrate.speaker import find_speaker, may_speak
 from graphprune.calibrate.tokens import may_be_sequences, sequences
 from graphprune.errors import CalibrationError, ModelError
 from graphprune.runtime.cached import find_lengths
@@ -113,7 +114,8 @@ def _drawn(model: ir.Model, recording: Recording, samples: int, seed: int) -> tu
         return ()
     sizes, batch = likely_sizes(model, recording, _DRAWN)
     feeds = [random_feeds(model, sizes, seed * 1_000_003 + k) for k in range(-(-samples // batch))]
-    return draw_sequences(model, feeds, bounds(model, sizes), seed)
+    speaker = find_speaker(model, feeds[0], bounds(model, sizes))
+    return () if speaker is None else draw_sequences(speaker, feeds, seed)
 
 
 def _in_words(feeds: Feeds, tables: Mapping[str, int], samples: int) -> str:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from graphprune.calibrate.mixed import mixed
 from graphprune.calibrate.pictures import spatial_axes
-from graphprune.calibrate.sampled import passages, respoken, speaks
+from graphprune.calibrate.sampled import passages, respoken
+from graphprune.calibrate.speaker import Speaker, find_speaker
 from graphprune.calibrate.synthetic import bounds
 from graphprune.compensate.descent import RATE, Descent, Rows, descend
 from graphprune.compensate.likeness import Likeness
@@ -124,11 +125,11 @@ class _Whole:
         with self._descent(given) as descent:
             if not descent.fits(given, self.start) or descent.loss(judge, self.start)[0] <= NEAR:
                 return plan.steps
-        return plan.spoken if self._speaks else plan.long
+        return plan.spoken if self._speaker else plan.long
 
     def _ways(self, most: int) -> list[tuple[Iterable[Feeds], Sequence[float]]]:
         """Inputs beside the given ones, and rates to try with them; others where these lead nowhere."""
-        text = self._own_text() if most and self._speaks else ()
+        text = self._own_text(self._speaker) if most and self._speaker else ()
         if text:
             return [(text, SPOKEN_RATES)]
         found: list[tuple[Iterable[Feeds], Sequence[float]]] = [(self._mixed(varied=True), RATES)]
@@ -176,9 +177,11 @@ class _Whole:
                 return None
             work, size = descent.work(rows[0], self.start), descent.memory(rows[0], self.start)
             once = descent.step_work(self.start)
+        if WORK // max(1, work + once) < FEWEST_STEPS:  # of one sample each
+            return None
         height = max(_height(rows[0].targets[n], a) for n, a in self.stretch.ends.items())
         largest = max(map(self._samples, self.problem.batches))
-        wanted = max(1, min((SPOKEN_ROWS if self._speaks else ROWS) // height, largest))
+        wanted = max(1, min((SPOKEN_ROWS if self._speaker else ROWS) // height, largest))
         samples = max(1, min(wanted, MEMORY // max(1, size)))
         together = -(-wanted // samples)
         held = rows[0].nbytes
@@ -205,14 +208,13 @@ class _Whole:
         return bounds(self.problem.model, dict(self.problem.analysis.recording.sizes))
 
     @functools.cached_property
-    def _speaks(self) -> bool:
-        """Whether this is a language model."""
-        return speaks(self.problem.model, self.problem.batches[0], self._tables)
+    def _speaker(self) -> Speaker | None:
+        """What this is as a language model."""
+        return find_speaker(self.problem.model, self.problem.batches[0], self._tables)
 
-    def _own_text(self) -> Sequence[Feeds]:
+    def _own_text(self, speaker: Speaker) -> Sequence[Feeds]:
         """Text of a language model's own: passages, and the inputs with words replaced."""
-        problem = self.problem
-        given = problem.model, problem.batches, self._tables, problem.seed
+        given = speaker, self.problem.batches, self.problem.seed
         return (*passages(*given, PASSAGES), *respoken(*given, RESPOKEN))
 
     def _mixed(self, varied: bool) -> Iterator[Feeds]:

@@ -15,8 +15,8 @@ from graphprune.calibrate.sampled import (
     draw_sequences,
     passages,
     respoken,
-    speaks,
 )
+from graphprune.calibrate.speaker import Speaker, find_speaker
 from graphprune.normalise import normalise
 from graphprune.runtime import record
 
@@ -45,12 +45,18 @@ def model_of(text: str, outputs: int = TOKENS) -> ir.Model:
     return normalise(ir.from_proto(proto))
 
 
+def speaker_of(text: str) -> Speaker:
+    found = find_speaker(model_of(text), feeds(), {"ids": TOKENS})
+    assert found is not None
+    return found
+
+
 def feeds(count: int = 16, length: int = 20) -> dict[str, np.ndarray]:
     return {"ids": np.random.default_rng(0).integers(0, TOKENS, (count, length))}
 
 
 def test_tokens_follow_one_another_as_the_model_says() -> None:
-    drawn = draw_sequences(model_of(SPEAKS), [feeds(), feeds()], {"ids": TOKENS}, 0)
+    drawn = draw_sequences(speaker_of(SPEAKS), [feeds(), feeds()], 0)
     assert len(drawn) == 2
     for batch in drawn:
         ids = batch["ids"]
@@ -60,41 +66,37 @@ def test_tokens_follow_one_another_as_the_model_says() -> None:
 
 
 def test_seeds_repeat() -> None:
-    model = model_of(SPEAKS)
-    assert speaks(model, feeds(), {"ids": TOKENS})
-    first, again, other = (
-        draw_sequences(model, [feeds()], {"ids": TOKENS}, seed)[0]["ids"] for seed in (1, 1, 2)
-    )
+    speaker = speaker_of(SPEAKS)
+    first, again, other = (draw_sequences(speaker, [feeds()], seed)[0]["ids"] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
 
 @pytest.mark.parametrize(("text", "outputs"), [(LOOKS_AHEAD, TOKENS), (TAGS, 3)])
 def test_others_do_not_speak(text: str, outputs: int) -> None:
-    assert not speaks(model_of(text, outputs), feeds(), {"ids": TOKENS})
-    assert draw_sequences(model_of(text, outputs), [feeds()], {"ids": TOKENS}, 0) == ()
+    assert find_speaker(model_of(text, outputs), feeds(), {"ids": TOKENS}) is None
 
 
 def test_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, batches = model_of(SPEAKS), [feeds() for _ in range(5)]
+    speaker, batches = speaker_of(SPEAKS), [feeds() for _ in range(5)]
     one = 16 * 20 * 20 * TOKENS * TOKENS / 2
     assert 5 * one < WORK
     monkeypatch.setattr("graphprune.calibrate.sampled.WORK", 4.5 * one)
-    assert len(draw_sequences(model, batches, {"ids": TOKENS}, 0)) == 4
+    assert len(draw_sequences(speaker, batches, 0)) == 4
     monkeypatch.setattr("graphprune.calibrate.sampled.WORK", 0.9 * one)
-    assert draw_sequences(model, batches, {"ids": TOKENS}, 0) == ()
+    assert draw_sequences(speaker, batches, 0) == ()
 
 
 def test_large_models_draw_shorter_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
     one = 16 * 64 * 64 * TOKENS * TOKENS / 2
     monkeypatch.setattr("graphprune.calibrate.sampled.WORK", 1.5 * one)
-    drawn = draw_sequences(model_of(SPEAKS), [feeds(length=64) for _ in range(4)], {"ids": TOKENS}, 0)
+    drawn = draw_sequences(speaker_of(SPEAKS), [feeds(length=64) for _ in range(4)], 0)
     assert [d["ids"].shape for d in drawn] == [(16, 32)] * 4
 
 
 def test_shares_of_one_are_read_as_such() -> None:
     text = SPEAKS.replace("scores = Gather(next, ids)", "s = Gather(next, ids) scores = Softmax(s)")
-    ids = draw_sequences(model_of(text), [feeds()], {"ids": TOKENS}, 0)[0]["ids"]
+    ids = draw_sequences(speaker_of(text), [feeds()], 0)[0]["ids"]
     assert ((ids[:, 1:] - ids[:, :-1]) % TOKENS == 3).mean() > 0.9
 
 
@@ -110,8 +112,8 @@ def test_noise_for_a_language_model_is_its_own_text() -> None:
 
 
 def test_text_that_is_given_is_spoken_along() -> None:
-    model, given = model_of(SPEAKS), feeds(64, 40)
-    (found,) = respoken(model, [given], {"ids": TOKENS}, 0)
+    speaker, given = speaker_of(SPEAKS), feeds(64, 40)
+    (found,) = respoken(speaker, [given], 0)
     before, after = given["ids"], found["ids"]
     assert after.dtype == before.dtype
     np.testing.assert_array_equal(after[:, 0], before[:, 0])
@@ -125,7 +127,7 @@ def test_text_that_is_given_is_spoken_along() -> None:
 def test_passages_go_on_with_what_was_given(length: int, read: int) -> None:
     """Each begins with tokens of the text, here of two kinds, and is followed by another one."""
     given = {"ids": np.random.default_rng(0).integers(5, 7, (16, length))}
-    found = passages(model_of(SPEAKS), [given], {"ids": TOKENS}, 0, 50)
+    found = passages(speaker_of(SPEAKS), [given], 0, 50)
     assert [f["ids"].shape for f in found] == [(16, read)] * 3
     for ids in (f["ids"][:, start : start + min(read, 64)] for f in found for start in range(0, read, 64)):
         assert set(ids[:, :BEGUN].ravel()) == {5, 6}
@@ -137,9 +139,18 @@ def test_passages_cost_no_more_than_allowed(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(
         "graphprune.calibrate.sampled.PASSAGES_WORK", 1.5 * 16 * 20 * 20 / 2 * TOKENS * TOKENS
     )
-    assert len(passages(model_of(SPEAKS), [feeds()], {"ids": TOKENS}, 0, 1000)) == 1
+    assert len(passages(speaker_of(SPEAKS), [feeds()], 0, 1000)) == 1
 
 
-def test_who_does_not_speak_says_nothing() -> None:
-    assert respoken(model_of(LOOKS_AHEAD), [feeds()], {"ids": TOKENS}, 0) == ()
-    assert passages(model_of(LOOKS_AHEAD), [feeds()], {"ids": TOKENS}, 0, 1000) == ()
+def test_where_not_every_sequence_can_be_read_nothing_is_said() -> None:
+    zeros = ", ".join(["0"] * 20)
+    text = SPEAKS.replace(
+        "scores = Gather(next, ids)",
+        f"one = Gather(next, ids) bias = Constant<value = float[1, 20, 1] {{{zeros}}}>() scores = Add(one, bias)",
+    )
+    speaker = speaker_of(text)
+    assert speaker.free  # it says so, and yet reads twenty tokens or one
+    assert draw_sequences(speaker, [feeds()], 0) == ()
+    assert passages(speaker, [feeds()], 0, 1000) == ()
+    assert len(respoken(speaker, [feeds()], 0)) == 1
+    assert respoken(speaker, [feeds(), feeds(length=19)], 0) == ()
