@@ -34,11 +34,13 @@ from graphprune.statistics import (
     make_twin,
     open_biases,
     unit_columns,
+    working_memory,
 )
 
 ONLY = "only:"  # before a kind of made-up inputs: learn from nothing else
 UNLEARNT = "the calibration inputs, which nothing was learnt from"
 _JUDGED_FROM = 64  # with fewer samples all are needed for the repair
+_READ_OTHERWISE = frozenset({"experts", "vocabulary"})  # kinds whose scores and repairs are their own
 _ASIDE = 8
 _TWIN_SAMPLES = 256  # that a twin is made on, at most
 
@@ -173,25 +175,39 @@ class Inputs:
         return found
 
     def unreached(self, keeps: Keeps) -> list[str]:
-        """What is cut although no input came there, in words: it can be neither measured nor repaired."""
-        cut = [g for g in self.statistics.analysis.groups if g.atom in keeps]
-        linear = self.statistics.linear
-        blind = [
-            g.key
-            for g in cut
-            if (readers := [i for i in linear if unit_columns(i, self.statistics.analysis, g) is not None])
-            and not any(map(self.statistics.reached, readers))
-        ]
-        if not blind:
-            return []
-        return [
-            f"{len(blind)} of the dimensions that were cut lie where no calibration input came (the first is "
-            f'"{blind[0]}"): they were chosen by their weights and not repaired; give inputs of that kind too'
-        ]
+        """What is cut although nothing is known of its readers, in words: they cannot be refitted."""
+        analysis, linear = self.statistics.analysis, self.statistics.linear
+        readers = {
+            g.key: [i for i in linear if unit_columns(i, analysis, g) is not None]
+            for g in analysis.groups
+            if g.atom in keeps and g.kind not in _READ_OTHERWISE
+        }
+        blind = [k for k, items in readers.items() if items and not any(map(self.statistics.reached, items))]
+        unknown = [k for k, items in readers.items() if not items]
+        found = []
+        if blind:
+            found.append(
+                f"{len(blind)} of the dimensions that were cut lie where no calibration input came (the "
+                f'first is "{blind[0]}"): they were chosen by their weights and not repaired; give inputs of '
+                "that kind too"
+            )
+        if unknown:
+            found.append(
+                f"{len(unknown)} of the dimensions that were cut are read by no operator whose weights can "
+                f'be refitted (the first is "{unknown[0]}"): what they lose is not made up for there'
+            )
+        return found
 
     def warnings(self, repair: Repair) -> list[str]:
         """What the user should know about the inputs."""
         found = []
+        if wide := self.statistics.too_wide:
+            widest = max(wide, key=working_memory)
+            found.append(
+                f"{len(wide)} operators are too wide for the memory allowed, so what they read was chosen by "
+                f'its weights, and they were not refitted (worst: "{widest.node}" wants '
+                f"{working_memory(widest) / 1e9:.1f} GB); allow more (--memory)"
+            )
         short = [o for o in repair.operators if not o.note and 0 < o.rows < o.kept]
         if short:
             worst = min(short, key=lambda o: o.rows / o.kept)

@@ -27,7 +27,7 @@ from graphprune.passes import Repair, Repaired
 from graphprune.rewrite.masking import goes, is_masked, kept_elements, zero_removed
 from graphprune.statistics import Statistics
 from graphprune.statistics.layout import StateLayout
-from graphprune.statistics.linear import Linear, find_linear
+from graphprune.statistics.linear import Linear, find_linear, fits
 from graphprune.statistics.moments import Moments
 from graphprune.statistics.stages import OnDemand, Stage, StageModel, Store, plan_stages, run_stage
 
@@ -35,6 +35,7 @@ Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
 _ROUTED = "which rows reach it depends on the data"
+_TOO_WIDE = "its matrices do not fit into the memory allowed"
 _OUT_OF_RANGE = "what would make up for it does not fit its type"
 ROWS = 32768  # rows of each operator that are looked at, at least this many and eight for each column
 
@@ -197,8 +198,10 @@ class _Repairer:
 
     def _fit_tied(self, items: Sequence[Linear]) -> None:
         """Weights that several operators share belong to no one stage: they are fitted on the original."""
-        statistics = Statistics(self.model, self.analysis, self.batches, seed=self.how.seed)
-        cut = [i for i in items if i.weight in self.masked]
+        statistics = Statistics(
+            self.model, self.analysis, self.batches, budget=self.how.budget, seed=self.how.seed
+        )
+        cut = [i for i in items if i.weight in self.masked and fits(i, self.how.budget)]
         found = one_shot(statistics, self.keeps, cut)
         for item in cut:
             names = (item.weight, *(u.bias for u in item.uses if u.bias and self.how.centred))
@@ -252,6 +255,11 @@ class _Repairer:
         if not state and not self._comparable(item):
             self.result.operators.append(
                 Repaired(item.node, columns.shape[-1], widest, 0, 0.0, 0.0, float("inf"), _ROUTED)
+            )
+            return
+        if not fits(item, self.how.budget):
+            self.result.operators.append(
+                Repaired(item.node, columns.shape[-1], widest, 0, 0.0, 0.0, float("inf"), _TOO_WIDE)
             )
             return
         moments = self._moments(item, weight, columns, rows)

@@ -1,6 +1,7 @@
 """What flows through a model: its linear operators in matrix form, and moments of what they read.
 
 layout.py   operators in matrix form: rows of inputs, matrices of weights
+products.py the same of products whose axes lie in any order
 linear.py   finds the linear operators; which columns belong to a unit of a group
 biases.py   gives every linear operator a bias, at zero
 moments.py  streaming mean and covariance
@@ -13,7 +14,7 @@ twins.py    the same network with channels that look as in training, for inputs 
 
 from graphprune.statistics.biases import drop_zero_biases, open_biases
 from graphprune.statistics.collect import Statistics
-from graphprune.statistics.linear import Linear, find_linear, unit_columns
+from graphprune.statistics.linear import Linear, find_linear, unit_columns, working_memory
 from graphprune.statistics.moments import Moments
 from graphprune.statistics.twins import ChannelMoments, Twin, make_twin
 
@@ -28,4 +29,5 @@ __all__ = [
     "make_twin",
     "open_biases",
     "unit_columns",
+    "working_memory",
 ]

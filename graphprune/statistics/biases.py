@@ -46,7 +46,10 @@ def open_biases(
             value = editor.constant(zeros, f"{item.weight}_bias")
             editor.set_input(node, item.place, value)
         else:
-            zeros = np.zeros(item.shape[-1:], dtype.dtype.numpy())
+            sizes = item.layout.trailing(item.shape)
+            if not sizes:
+                continue
+            zeros = np.zeros(sizes, dtype.dtype.numpy())
             value = editor.constant(zeros, f"{item.weight}_bias")
             result = node.outputs[0]
             name = str(result.name)
@@ -73,9 +76,7 @@ def _bias_shape(op: str, item: Linear) -> tuple[int, ...]:
         return (item.shape[0], 2 * item.shape[1])
     if op == "ConvTranspose":
         return (item.shape[1] * item.layout.group,)  # type: ignore[attr-defined]
-    if op == "Gemm":
-        return (item.shape[0] if item.layout.turned else item.shape[1],)  # type: ignore[attr-defined]
-    return (item.shape[0],)
+    return item.layout.trailing(item.shape) or item.shape[:1]
 
 
 def drop_zero_biases(model: ir.Model, names: frozenset[str]) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from graphprune.analysis import Analysis
 from graphprune.runtime.session import open_session
 from graphprune.statistics.inside import read_inside, unseen
-from graphprune.statistics.linear import Linear, find_linear
+from graphprune.statistics.linear import Linear, find_linear, fits
 from graphprune.statistics.moments import Moments
 from graphprune.statistics.parts import Parts
 
@@ -29,7 +29,8 @@ class Statistics:
     """Moments of the rows that every linear operator reads, over the calibration inputs.
 
     Attributes:
-        linear: the linear operators of the model.
+        linear: the linear operators of the model whose matrices the memory can hold.
+        too_wide: the others.
         batches: calibration inputs, each a feed of the model.
         trials: those that moments are not made of, to measure fits to them honestly; all if they are few.
     """
@@ -46,7 +47,9 @@ class Statistics:
     ) -> None:
         self.model, self.analysis, self.batches = model, analysis, batches
         self.trials = batches[3::8] if len(batches) >= _ENOUGH else batches
-        self.linear = find_linear(analysis, within=True)
+        every = find_linear(analysis, within=True)
+        self.too_wide = tuple(i for i in every if not fits(i, budget))
+        self.linear = tuple(i for i in every if fits(i, budget))
         self._rows, self._budget, self._seed = rows, budget, seed
         self._found: dict[tuple[str, str], list[Moments]] = {}
         self._unreached: set[tuple[str, str]] = set()

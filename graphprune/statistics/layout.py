@@ -47,6 +47,10 @@ class Layout(ABC):
         """A correction of shape `(blocks, outputs)` in the shape of the operator's bias."""
         return vector.reshape(shape)
 
+    def trailing(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Sizes of a bias that can be added to the output, if outputs are its last axes; () if not."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
 class MatMulLayout(Layout):
@@ -71,6 +75,9 @@ class MatMulLayout(Layout):
     def outputs(self, y: Array, weight_shape: Sequence[int], chosen: Array | None) -> Rows | None:
         return self.rows(y, weight_shape, chosen)
 
+    def trailing(self, shape: Sequence[int]) -> tuple[int, ...]:
+        return (shape[-2 if self.turned else -1],) if len(shape) == 2 else ()
+
     @staticmethod
     def _flat(x: Array, weight_shape: Sequence[int]) -> Rows:
         lead = tuple(weight_shape[:-2])
@@ -87,13 +94,18 @@ class MatMulLayout(Layout):
 class ConvLayout(Layout):
     """A convolution: rows are patches, with the true padding, stride, dilation and groups.
 
-    `last` tells that channels are the last axis of activations (NHWC) instead of the second.
+    Attributes:
+        group: of the operator.
+        strides: one for each spatial axis.
+        dilations: one for each spatial axis.
+        pads: begins, then ends; () where `auto` says.
+        auto: `auto_pad` of the operator.
     """
 
     group: int
     strides: tuple[int, ...]
     dilations: tuple[int, ...]
-    pads: tuple[int, ...]  # begins, then ends; () where `auto` says
+    pads: tuple[int, ...]
     auto: str = "NOTSET"
 
     def rows(self, x: Array, weight_shape: Sequence[int], chosen: Array | None) -> Rows:

@@ -21,9 +21,11 @@ from graphprune.statistics.layout import (
     RecurrentLayout,
     StateLayout,
 )
+from graphprune.statistics.products import of_equation, of_matmul
 
 Array = NDArray[Any]
 
+_LEAST_MEMORY = 1 << 26  # bytes
 _MOVES = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Flatten", "Cast"})
 
 
@@ -79,6 +81,21 @@ class Linear:
         flat = np.empty(like.size, dtype=like.dtype)
         flat[self.order] = seen.astype(like.dtype)
         return flat.reshape(like.shape)
+
+
+def working_memory(item: Linear) -> int:
+    """Bytes of the matrices over columns that are held while an operator is scored or refitted.
+
+    For each block those of two halves of the inputs, a covariance and its inverse; two more for the block at
+    work.
+    """
+    blocks, _, columns = item.layout.matrix(np.empty(item.shape, np.int8)).shape
+    return int(8 * (4 * blocks + 2) * columns**2)
+
+
+def fits(item: Linear, budget: int) -> bool:
+    """Whether an operator can be scored and refitted within so many bytes; a little is always taken."""
+    return working_memory(item) <= max(budget, _LEAST_MEMORY)
 
 
 def find_linear(analysis: Analysis, within: bool = False) -> tuple[Linear, ...]:
@@ -139,17 +156,43 @@ class _Finder:
                 strides = tuple(int(v) for v in node.attributes.get("strides") or [1] * rank)
                 layout = ConvTransposeLayout(int(node.attributes.get("group") or 1), strides)
                 yield from self._make(node, 0, 1, layout, 2)
-            case "Gemm" if not node.attributes.get("transA"):
+            case "Gemm" | "FusedGemm" if self._weighed(node) and not node.attributes.get("transA"):
                 turned = MatMulLayout(turned=bool(node.attributes.get("transB")))
                 gain = float(node.attributes.get("alpha", 1.0))
-                plain = float(node.attributes.get("beta", 1.0)) == 1.0
-                yield from self._make(node, 0, 1, turned, 2 if plain else "", gain)
-            case "MatMul" if _is_stacked(shapes.get(node.inputs[0], ()), shapes.get(node.inputs[1], ())):
+                yield from self._make(node, 0, 1, turned, 2 if _adds_plainly(node) else "", gain)
+            case "MatMul" if self._weighed(node) and _is_stacked(*(shapes.get(n, ()) for n in node.inputs)):
                 yield from self._make(node, 0, 1, MatMulLayout(), "add")
-            case "LSTM" | "GRU" | "RNN" if not node.attributes.get("layout"):
+            case "Gemm" | "FusedGemm" | "MatMul" | "FusedMatMul" | "Einsum":
+                yield from self._product(node)
+            case "LSTM" | "GRU" | "RNN":
                 yield from self._make(node, 0, 1, RecurrentLayout(), 3)
-                if node.outputs[0]:
+                if node.outputs[0] and not node.attributes.get("layout"):
                     yield from self._make(node, node.outputs[0], 2, StateLayout(), 3)
+
+    def _weighed(self, node: NodeFacts) -> bool:
+        """Whether the second operand is a weight."""
+        return node.inputs[1] in self.facts.constant
+
+    def _product(self, node: NodeFacts) -> Iterator[Linear]:
+        """A product of an input and a weight on either side, with axes in any order."""
+        constant = [name in self.facts.constant for name in node.inputs[:2]]
+        if len(constant) < 2 or constant[0] == constant[1]:
+            return
+        given = int(constant[0])
+        x, w = (self.analysis.recording.shapes.get(node.inputs[k], ()) for k in (given, 1 - given))
+        if node.op == "Einsum":
+            layout = of_equation(str(node.attributes.get("equation", "")), given, len(x), len(w))
+        elif any(node.attributes.get(a) for a in ("transBatchA", "transBatchB")):
+            layout = None
+        else:
+            turned = [bool(node.attributes.get(a)) for a in ("transA", "transB")]
+            layout = of_matmul(given, len(x), len(w), turned[given], turned[1 - given])
+        if layout is None or not layout.suits(x, w):
+            return
+        place: int | str = "add" if layout.trailing(w) else ""
+        if node.op in ("Gemm", "FusedGemm"):
+            place = 2 if place and _adds_plainly(node) else ""
+        yield from self._make(node, given, 1 - given, layout, place, float(node.attributes.get("alpha", 1.0)))
 
     def _make(
         self, node: NodeFacts, given: int | str, at: int, layout: Layout, place: int | str, gain: float = 1.0
@@ -166,12 +209,14 @@ class _Finder:
             return
         if not why and (weight.quantised is not None or not weight.real):
             why = "its weight is quantised"
-        bias, result = self._bias(node, place, shape)
+        bias, result = self._bias(node, place, shape, layout)
         yield Linear(
             node.name, read, name, shape, order, layout, node.outputs[0], bias, place, result, gain, why
         )
 
-    def _bias(self, node: NodeFacts, place: int | str, shape: tuple[int, ...]) -> tuple[str, str]:
+    def _bias(
+        self, node: NodeFacts, place: int | str, shape: tuple[int, ...], layout: Layout
+    ) -> tuple[str, str]:
         """The bias of an operator, if it is an initializer of its own, and the tensor behind it."""
         output = node.outputs[0]
         if isinstance(place, int):
@@ -181,16 +226,17 @@ class _Finder:
         if place == "add" and added is not None and output not in self.facts.outputs:
             add, other = added
             sizes = self.analysis.recording.shapes.get(other, ())
+            wanted = layout.trailing(shape)
             if (
                 self._own(other)
-                and sizes
-                and sizes[-1] == shape[-1] == int(np.prod(sizes))
-                and len(shape) == 2
+                and wanted
+                and sizes[-len(wanted) :] == wanted
+                and np.prod(sizes) == np.prod(wanted)
             ):
                 return other, add.outputs[0]
             if self.inside and self.links.uses[output] == 1 and sizes[-1:] == shape[-1:]:
                 # Gates of a cell are sums of several products and one bias; any of them may move it.
-                return self._bias(add, place, shape)[0], output
+                return self._bias(add, place, shape, layout)[0], output
         return "", output
 
     def _own(self, name: str) -> bool:
@@ -235,6 +281,11 @@ def _is_stacked(x: tuple[int, ...], weight: tuple[int, ...]) -> bool:
     if len(weight) < 2 or not x:
         return False
     return not stacks or (len(x) >= len(weight) and x[-2 - len(stacks) : -2] == stacks)
+
+
+def _adds_plainly(node: NodeFacts) -> bool:
+    """Whether a Gemm adds its last operand as it is."""
+    return float(node.attributes.get("beta", 1.0)) == 1.0
 
 
 def _conv(node: NodeFacts, rank: int) -> ConvLayout:

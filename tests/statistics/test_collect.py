@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import onnx
 import pytest
 
+import graphprune
 from graphprune.statistics import Linear, Statistics
 from graphprune.testing import analysed
 from tests.rules.building import build
@@ -42,3 +44,23 @@ def test_asked_for_in_order_operators_come_together(
     assert len(made) == passes
     for item, covariance in zip(large.linear, found, strict=True):
         np.testing.assert_array_equal(large.moments(item)[0].covariance, covariance)
+
+
+@pytest.mark.parametrize("memory", [80 << 20, 200 << 20])
+def test_what_memory_cannot_hold_is_scored_by_its_weights_and_not_refitted(memory: int) -> None:
+    """Matrices over 1,500 columns take 108 MB; an operator that is narrow is refitted all the same."""
+    model = build(
+        "n (float[n, 4] x) => (float[n, 4] y) <float[4, 1500] v, float[1500, 8] w, float[8, 4] u> "
+        "{ a = MatMul(x, v) b = Relu(a) c = MatMul(b, w) d = Relu(c) y = MatMul(d, u) }"
+    )
+    before = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    calib = {"x": np.random.default_rng(0).normal(size=(400, 4)).astype(np.float32)}
+    found = graphprune.prune(model, 0.5, criterion="obs", compensation="refit", calib=calib, memory=memory)
+    after = {t.name: onnx.numpy_helper.to_array(t) for t in found.model.graph.initializer}
+    kept = {k: list(g.kept) for k, g in found.plan.groups.items()}
+    (wide,) = (k for k in kept if len(kept[k]) == 750)
+    (narrow,) = (k for k in kept if len(kept[k]) == 4)
+    told = [w for w in found.report["warnings"] if "too wide" in w]
+    assert bool(told) == (memory < 108 << 20)
+    assert np.array_equal(after["w"], before["w"][kept[wide]][:, kept[narrow]]) == bool(told)
+    assert not np.array_equal(after["u"], before["u"][kept[narrow]])

@@ -31,6 +31,31 @@ CASES = {
     "matmul stacked": ("float[2,3,5,6] x", "float[3,6,4] w", "y = MatMul(x, w)"),
     "gemm": ("float[5,6] x", "float[6,4] w, float[4] b", "y = Gemm(x, w, b)"),
     "gemm turned": ("float[5,6] x", "float[4,6] w, float[4] b", "y = Gemm<transB=1,alpha=0.5>(x, w, b)"),
+    "gemm of a turned input": ("float[6,5] x", "float[6,4] w, float[4] b", "y = Gemm<transA=1>(x, w, b)"),
+    "gemm all turned": ("float[6,5] x", "float[4,6] w", "y = Gemm<transA=1,transB=1,alpha=2.0>(x, w)"),
+    "gemm, weight first": ("float[6,5] x", "float[4,6] w", "y = Gemm(w, x)"),
+    "weight first": ("float[6,5] x", "float[4,6] w", "y = MatMul(w, x)"),
+    "weight first, samples": ("float[2,3,6,5] x", "float[4,6] w", "y = MatMul(w, x)"),
+    "weight first, stacked": ("float[2,3,6,5] x", "float[3,4,6] w", "y = MatMul(w, x)"),
+    "fused matmul": (
+        "float[2,6,5] x",
+        "float[4,6] w",
+        "y = com.microsoft.FusedMatMul<transA=1,transB=1,alpha=0.5>(x, w)",
+    ),
+    "einsum": (
+        "float[2,5,6] x",
+        "float[6,3,4] w, float[3,4] b",
+        """z = Einsum<equation="abc,cde->abde">(x, w)
+ y = Add(z, b)""",
+    ),
+    "einsum, two axes": ("float[2,5,3,4] x", "float[3,4,6] w", 'y = Einsum<equation="abcd,cde->abe">(x, w)'),
+    "einsum, blocks": ("float[2,5,3,4] x", "float[3,4,6] w", 'y = Einsum<equation="abhd,hde->hbae">(x, w)'),
+    "einsum, weight first": (
+        "float[2,6,5] x",
+        "float[4,6] w",
+        'y = Einsum<equation="oi,...ir->...or">(w, x)',
+    ),
+    "einsum, implicit": ("float[5,6] x", "float[6,4] w", 'y = Einsum<equation="ab,bc">(x, w)'),
     "weight moved": ("float[2,5,6] x", "float[4,6] v", "w = Transpose<perm=[1,0]>(v)\n y = MatMul(x, w)"),
 }
 
@@ -46,7 +71,7 @@ def made(inputs: str, weights: str, body: str) -> ir.Model:
         )
     del graph.input[1:]
     graph.output[0].type.tensor_type.ClearField("shape")
-    opsets = [onnx.helper.make_opsetid("", 17)]
+    opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("com.microsoft", 1)]
     return ir.from_proto(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8))
 
 

@@ -2,7 +2,8 @@
 
 Units are removed one after the other, always the one whose removal, with the best possible change of the
 remaining weights, moves the outputs of its readers least; the score of a unit is the error its removal
-added, as a share of the variance of those outputs. So the sum of the lowest scores of a group is the whole
+added, as a share of the variance of those outputs. A group that no operator reads which can be refitted (a
+product of bytes, say) is scored by its weights. So the sum of the lowest scores of a group is the whole
 error of removing these units, which is what allocations want to know.
 
 Sources: Hassibi and Stork (1993); structured form of ZipLM (Kurtic et al., NeurIPS 2023) and OSSCAR (Meng et
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from graphprune.analysis import Group
 from graphprune.passes import Scores, ScoringProblem
 from graphprune.statistics import unit_columns
+from graphprune_passes.criteria.units import by_weight
 
 Floats = NDArray[np.float64]
 
@@ -39,8 +41,14 @@ def trace(problem: ScoringProblem, group: Group, *, centred: bool = True) -> Flo
     count = int(np.prod(shape))
     readers = list(_readers(problem, group, centred))
     if not readers:
-        return np.zeros(shape)
+        return _by_weight(problem, group)
     return _eliminate(readers, count).reshape(shape)
+
+
+def _by_weight(problem: ScoringProblem, group: Group) -> Floats:
+    """What stands in where no reader of a group can be refitted: shares of its squared weights."""
+    squares = np.sum([m.values for m in by_weight(problem, group)], axis=0)
+    return np.asarray(squares / max(float(squares.sum()), 1e-30), np.float64)
 
 
 @dataclass(slots=True)
