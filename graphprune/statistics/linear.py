@@ -164,6 +164,15 @@ class _Finder:
                 yield from self._make(node, 0, 1, MatMulLayout(), "add")
             case "Gemm" | "FusedGemm" | "MatMul" | "FusedMatMul" | "Einsum":
                 yield from self._product(node)
+            case "QLinearConv" | "ConvInteger":
+                at = 3 if node.op == "QLinearConv" else 1
+                rank = len(shapes.get(node.inputs[at], ())) - 2
+                if rank > 0:
+                    yield from self._make(node, 0, at, _conv(node, rank), "")
+            case "QLinearMatMul" | "MatMulInteger" | "MatMulIntegerToFloat" | "DynamicQuantizeMatMul":
+                at = 3 if node.op == "QLinearMatMul" else 1
+                if _is_stacked(*(shapes.get(node.inputs[k], ()) for k in (0, at))):
+                    yield from self._make(node, 0, at, MatMulLayout(), "")
             case "LSTM" | "GRU" | "RNN":
                 yield from self._make(node, 0, 1, RecurrentLayout(), 3)
                 if node.outputs[0] and not node.attributes.get("layout"):

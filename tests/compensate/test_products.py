@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 from onnxruntime import InferenceSession
-from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
 
 import graphprune
 
@@ -83,12 +91,39 @@ def test_means_go_into_a_bias_that_was_not_there(name: str) -> None:
     assert lost(model, moved) < lost(model, plain)
 
 
-def test_a_product_of_bytes_is_scored_by_its_weights(tmp_path) -> None:
+class _Feeds(CalibrationDataReader):
+    def __init__(self) -> None:
+        self.left = iter([inputs()])
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self.left, None)
+
+
+@pytest.mark.parametrize("form", ["MatMulInteger", "QLinearMatMul"])
+def test_products_of_bytes_are_scored_by_what_they_read(form: str, tmp_path: Path) -> None:
+    """Their weights cannot be refitted, but which units they need can be told, however large these are."""
     path, small = tmp_path / "model.onnx", tmp_path / "bytes.onnx"
-    onnx.save(network(*READERS["MatMul"], useless=True), path)
-    quantize_dynamic(path, small, weight_type=QuantType.QUInt8)
+    plain = network(*READERS["MatMul"], useless=True)
+    v = onnx.numpy_helper.to_array(plain.graph.initializer[0]).copy()
+    v[:, UNITS // 2 :] *= 30  # by its weights the useless half is the more important one
+    plain.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(v, "v"))
+    onnx.save(plain, path)
+    if form == "MatMulInteger":
+        quantize_dynamic(path, small, weight_type=QuantType.QUInt8, per_channel=True)
+    else:
+        quantize_static(path, small, _Feeds(), QuantFormat.QOperator, per_channel=True)
     model = onnx.load(small)
-    assert "MatMulInteger" in {n.op_type for n in model.graph.node}
+    assert form in {n.op_type for n in model.graph.node}
+    found = graphprune.prune(model, ratio=0.5, criterion="obs", compensation="none", calib=inputs())
+    (kept,) = found.plan.groups.values()
+    assert list(kept.kept) == list(range(UNITS // 2))
+
+
+def test_where_no_reader_can_be_refitted_weights_decide_and_it_is_said() -> None:
+    """A product of two activations, one of which is made by a weight of a form that nobody knows."""
+    body = 'h = Relu(a) z = Einsum<equation="bi,ij,jo->bo">(h, one, w) y = Identity(z)'
+    model = network(body, "io", useless=True)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.eye(UNITS, dtype=np.float32), "one"))
     found = graphprune.prune(model, ratio=0.5, recipe="auto", calib=inputs())
-    assert lost(model, found.model) < 0.1
     assert any("read by no operator whose weights can be refitted" in w for w in found.report["warnings"])
+    assert lost(model, found.model) < 0.1
