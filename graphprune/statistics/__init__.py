@@ -1,6 +1,7 @@
 """What flows through a model: its linear operators in matrix form, and moments of what they read.
 
 layout.py   operators in matrix form: rows of inputs, matrices of weights
+transposed.py  the same of transposed convolutions
 products.py the same of products whose axes lie in any order
 linear.py   finds the linear operators; which columns belong to a unit of a group
 biases.py   gives every linear operator a bias, at zero

@@ -13,9 +13,10 @@ from graphprune.analysis import Analysis
 from graphprune.errors import ModelError
 from graphprune.runtime.inside import Kind, Shown, show_inside
 from graphprune.runtime.session import open_session
-from graphprune.statistics.layout import ConvLayout, ConvTransposeLayout
+from graphprune.statistics.layout import ConvLayout
 from graphprune.statistics.linear import Linear
 from graphprune.statistics.moments import Moments
+from graphprune.statistics.transposed import ConvTransposeLayout
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]

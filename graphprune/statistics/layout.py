@@ -162,38 +162,6 @@ class ConvLayout(Layout):
 
 
 @dataclass(frozen=True, slots=True)
-class ConvTransposeLayout(Layout):
-    """A transposed convolution: an input position is one row, every kernel position an output of its own.
-
-    Exact where kernel positions do not overlap; where they do, each contribution is refitted by itself.
-    """
-
-    group: int
-    strides: tuple[int, ...]
-
-    def rows(self, x: Array, weight_shape: Sequence[int], chosen: Array | None) -> Rows:
-        rows = np.moveaxis(np.asarray(x, np.float32), 1, -1).reshape(-1, x.shape[1])
-        rows = rows if chosen is None else rows[chosen]
-        return np.ascontiguousarray(rows.reshape(len(rows), self.group, -1).transpose(1, 0, 2))
-
-    def count(self, x: Array, weight_shape: Sequence[int]) -> int:
-        return int(x.size // x.shape[1])
-
-    def matrix(self, weight: Array) -> Array:
-        # (group * inputs, outputs, *kernel) -> (group, outputs * kernel, inputs)
-        return weight.reshape(self.group, weight.shape[0] // self.group, -1).transpose(0, 2, 1)
-
-    def tensor(self, matrix: Array, shape: Sequence[int]) -> Array:
-        return np.ascontiguousarray(matrix.transpose(0, 2, 1)).reshape(shape)
-
-    def bias(self, vector: Array, shape: Sequence[int]) -> Array:
-        """Each kernel position contributes, on average, to one output position in `prod(strides)`."""
-        channels = int(np.prod(shape, dtype=np.int64))
-        total = vector.reshape(channels, -1).sum(axis=1) / np.prod(self.strides)
-        return np.asarray(total.reshape(shape))
-
-
-@dataclass(frozen=True, slots=True)
 class RecurrentLayout(Layout):
     """The input weights of a recurrent operator, `(directions, gates * hidden, inputs)`; one block each."""
 

@@ -15,13 +15,13 @@ from graphprune.analysis.links import Links
 from graphprune.dims.evaluate import slots_of
 from graphprune.statistics.layout import (
     ConvLayout,
-    ConvTransposeLayout,
     Layout,
     MatMulLayout,
     RecurrentLayout,
     StateLayout,
 )
 from graphprune.statistics.products import of_equation, of_matmul
+from graphprune.statistics.transposed import ConvTransposeLayout
 
 Array = NDArray[Any]
 
@@ -153,9 +153,8 @@ class _Finder:
                     yield from self._make(node, 0, 1, _conv(node, rank), 2)
             case "ConvTranspose":
                 rank = len(shapes.get(node.inputs[1], ())) - 2
-                strides = tuple(int(v) for v in node.attributes.get("strides") or [1] * rank)
-                layout = ConvTransposeLayout(int(node.attributes.get("group") or 1), strides)
-                yield from self._make(node, 0, 1, layout, 2)
+                if rank > 0:
+                    yield from self._make(node, 0, 1, _conv_transpose(node, rank), 2)
             case "Gemm" | "FusedGemm" if self._weighed(node) and not node.attributes.get("transA"):
                 turned = MatMulLayout(turned=bool(node.attributes.get("transB")))
                 gain = float(node.attributes.get("alpha", 1.0))
@@ -308,6 +307,17 @@ def _conv(node: NodeFacts, rank: int) -> ConvLayout:
         ints("pads", 0, 2 * rank),
         str(node.attributes.get("auto_pad") or "NOTSET"),
     )
+
+
+def _conv_transpose(node: NodeFacts, rank: int) -> ConvTransposeLayout:
+    def ints(name: str, default: int, count: int) -> tuple[int, ...]:
+        return tuple(int(v) for v in node.attributes.get(name) or [default] * count)
+
+    group, strides = int(node.attributes.get("group") or 1), ints("strides", 1, rank)
+    auto = str(node.attributes.get("auto_pad") or "NOTSET")
+    if auto != "NOTSET" or node.attributes.get("output_shape") or set(ints("dilations", 1, rank)) != {1}:
+        return ConvTransposeLayout(group, strides)
+    return ConvTransposeLayout(group, strides, ints("pads", 0, 2 * rank), ints("output_padding", 0, rank))
 
 
 def unit_columns(item: Linear, analysis: Analysis, group: Group) -> NDArray[np.int64] | None:

@@ -76,6 +76,11 @@ CASES: dict[str, tuple[str, dict[str, np.ndarray], tuple[int, ...]]] = {
         {"a": doubled((8, 3, 1, 1), 0), "b": DRAW.normal(size=(8, 5, 2, 2))},
         (64, 3, 4, 4),
     ),
+    "transposed, overlapping": (
+        TRANSPOSED.replace("strides=[2,2]", "strides=[2,2],pads=[1,1,1,1]"),
+        {"a": doubled((8, 3, 1, 1), 0), "b": DRAW.normal(size=(8, 5, 4, 4))},
+        (64, 3, 4, 4),
+    ),
     "tied": (TIED, {"a": doubled((6, 16), 1), "b": DRAW.normal(size=(16, 4))}, (512, 6)),
 }
 

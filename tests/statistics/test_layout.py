@@ -27,6 +27,22 @@ CASES = {
     "conv depthwise": ("float[2,4,7,7] x", "float[8,1,3,3] w, float[8] b", "y = Conv<group=4>(x, w, b)"),
     "conv 1d": ("float[2,3,11] x", "float[5,3,4] w", "y = Conv<strides=[2]>(x, w)"),
     "conv 3d": ("float[1,2,5,6,4] x", "float[3,2,2,3,2] w", "y = Conv<pads=[1,0,1,0,1,0]>(x, w)"),
+    "conv transposed": (
+        "float[2,4,5,6] x",
+        "float[4,3,4,4] w, float[3] b",
+        "y = ConvTranspose<strides=[2,2],pads=[1,1,1,1]>(x, w, b)",
+    ),
+    "conv transposed, uneven": (
+        "float[2,4,5,6] x",
+        "float[4,3,6,2] w",
+        "y = ConvTranspose<strides=[3,1],pads=[0,1,2,0],output_padding=[1,0]>(x, w)",
+    ),
+    "conv transposed, grouped": (
+        "float[2,6,7] x",
+        "float[6,2,4] w, float[4] b",
+        "y = ConvTranspose<strides=[2],group=2,pads=[1,0]>(x, w, b)",
+    ),
+    "conv transposed, plain": ("float[2,4,5] x", "float[4,3,3] w", "y = ConvTranspose(x, w)"),
     "matmul": ("float[2,5,6] x", "float[6,4] w", "y = MatMul(x, w)"),
     "matmul stacked": ("float[2,3,5,6] x", "float[3,6,4] w", "y = MatMul(x, w)"),
     "gemm": ("float[5,6] x", "float[6,4] w, float[4] b", "y = Gemm(x, w, b)"),
@@ -89,7 +105,8 @@ def test_rows_times_matrix_is_the_operator(name: str) -> None:
     rows = item.layout.rows(x, item.shape, None)
     found = np.einsum("grc,gnc->grn", rows, matrix)
     if item.bias:
-        found += analysis.facts.weights[item.bias].numpy().reshape(len(matrix), 1, -1)
+        bias = analysis.facts.weights[item.bias].numpy()
+        found += np.repeat(bias, matrix[..., 0].size // bias.size).reshape(len(matrix), 1, -1)
     expected = item.layout.outputs(y, item.shape, None)
     assert expected is not None
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
