@@ -81,6 +81,8 @@ class _Reconstruction:
                 after.advance(segment.inputs, {})
                 target = self.narrow.cut(segment.result, before.get(segment.result, 0))
                 row = Rows({n: after.get(n, 0) for n in segment.inputs}, {segment.result: target})
+                if not np.isfinite(target).all():
+                    continue  # the logarithm of a zero, say: nothing can come near
                 start = {n: after.builder.weight(n) for n in segment.weights}
                 likeness = {segment.result: Likeness.of_values([target])}
                 with contextlib.closing(
@@ -138,7 +140,10 @@ class _Reconstruction:
                 lost = self._cut(beside, k), self.after.get(beside, k)
                 if lost[0].shape != lost[1].shape or lost[0].shape != target.shape:
                     return []
-                target = target + (lost[0] - lost[1])
+                with np.errstate(invalid="ignore"):  # between infinities
+                    target = target + (lost[0] - lost[1])
+            if not np.isfinite(target).all():
+                return []
             rows.append(Rows({n: self.after.get(n, k) for n in segment.inputs}, {segment.result: target}))
             if not k:
                 every = max(1, min(count * rows[0].nbytes // HELD + 1, count // _FEWEST_BATCHES))
