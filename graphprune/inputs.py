@@ -22,7 +22,7 @@ from graphprune.dims import Keeps
 from graphprune.errors import ModelError
 from graphprune.load import load
 from graphprune.normalise import normalise
-from graphprune.passes import CompensationProblem, Repair, find_pass
+from graphprune.passes import ONLY, CompensationProblem, Repair, find_pass
 from graphprune.rules.effects import Alternatives, Lookup
 from graphprune.runtime.dimensions import Sizes
 from graphprune.runtime.record import record
@@ -36,7 +36,6 @@ from graphprune.statistics import (
     unit_columns,
 )
 
-ONLY = "only:"  # before a kind of made-up inputs: learn from nothing else
 UNLEARNT = "the calibration inputs, which nothing was learnt from"
 _JUDGED_FROM = 64  # with fewer samples all are needed for the repair
 _ASIDE = 8

@@ -7,9 +7,10 @@ import onnx
 import pytest
 
 import graphprune
+from graphprune.calibrate import KINDS
 from graphprune.decide.candidates import STRUCTURES
 from graphprune.errors import ModelError, TargetError
-from graphprune.passes import all_recipes, find_pass, find_recipe
+from graphprune.passes import ONLY, all_recipes, find_pass, find_recipe
 from tests.passes.nets import TEXTS, net, samples
 
 RECIPES = sorted(name for _, name in all_recipes())
@@ -23,7 +24,7 @@ def test_a_recipe_is_what_it_says(name: str) -> None:
     assert recipe.paper
     assert recipe.summary
     assert set(recipe.structures or ()) <= set(STRUCTURES)
-    assert recipe.noise.removeprefix("only:") in ("auto", "normal", "uniform", "images")
+    assert recipe.noise.removeprefix(ONLY) in KINDS
 
 
 @pytest.mark.parametrize("name", RECIPES)
