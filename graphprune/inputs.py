@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 import threadpoolctl
 from numpy.typing import NDArray
@@ -28,11 +29,13 @@ from graphprune.runtime.dimensions import Sizes
 from graphprune.runtime.record import record
 from graphprune.statistics import (
     ChannelMoments,
+    Looked,
     Statistics,
     Twin,
     find_linear,
     make_twin,
     open_biases,
+    too_few,
     unit_columns,
 )
 
@@ -171,6 +174,25 @@ class Inputs:
             found.weights = self.twin.restored(found.weights)
         return found
 
+    def _too_few(self, repair: Repair, scored: Keeps) -> list[str]:
+        """Whether they were enough for the repair, or for scores where nothing was repaired."""
+        fitted = [Looked(o.node, o.kept, o.rows) for o in repair.operators if not o.note]
+        looked = fitted or self._read(scored)
+        if self.calibration.synthetic:  # more samples are not the user's to give
+            looked = [x for x in looked if 0 < x.rows < x.columns]
+        distinct = self.calibration.samples - self.calibration.copies
+        return too_few(looked, distinct, "repaired" if fitted else "scored")
+
+    def _read(self, cut: Keeps) -> list[Looked]:
+        """The operators that read what was cut, which is where criteria look."""
+        seen, analysis = self.statistics, self.statistics.analysis
+        groups = [g for g in analysis.groups if g.atom in cut]
+        return [
+            Looked(i.node, i.layout.matrix(np.empty(i.shape, np.int8)).shape[2], seen.count(i))
+            for i in seen.linear
+            if any(unit_columns(i, analysis, g) is not None for g in groups)
+        ]
+
     def unreached(self, keeps: Keeps) -> list[str]:
         """What is cut although no input came there, in words: it can be neither measured nor repaired."""
         cut = [g for g in self.statistics.analysis.groups if g.atom in keeps]
@@ -188,16 +210,14 @@ class Inputs:
             f'"{blind[0]}"): they were chosen by their weights and not repaired; give inputs of that kind too'
         ]
 
-    def warnings(self, repair: Repair) -> list[str]:
-        """What the user should know about the inputs."""
-        found = []
-        short = [o for o in repair.operators if not o.note and 0 < o.rows < o.kept]
-        if short:
-            worst = min(short, key=lambda o: o.rows / o.kept)
-            found.append(
-                f"too few calibration inputs: {len(short)} operators were repaired on fewer rows than they "
-                f'keep columns (worst: "{worst.node}", {worst.rows} rows for {worst.kept} columns); give more'
-            )
+    def warnings(self, repair: Repair, scored: Keeps) -> list[str]:
+        """What the user should know about the inputs.
+
+        Args:
+            repair: that was made on them.
+            scored: what was cut by scores that were made on them.
+        """
+        found = self._too_few(repair, scored)
         if broken := [o for o in repair.operators if o.left_out]:
             worst = max(broken, key=lambda o: o.left_out / (o.left_out + o.rows))
             found.append(

@@ -54,6 +54,11 @@ class Parts:
         )
 
     @property
+    def scores_by_inputs(self) -> bool:
+        """Whether the criterion looks at activations."""
+        return find_pass("criterion", self.criterion).needs == "inputs"
+
+    @property
     def scored_by(self) -> list[str]:
         """The kinds of passes that are asked for scores."""
         reduced = find_pass("criterion", self.criterion).reduced
