@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -25,6 +28,18 @@ def test_a_recipe_is_what_it_says(name: str) -> None:
     assert recipe.summary
     assert set(recipe.structures or ()) <= set(STRUCTURES)
     assert recipe.noise.removeprefix(ONLY) in KINDS
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_that_differs_from_its_paper_is_marked(name: str) -> None:
+    """By its own summary, or by what its parts say of themselves."""
+    recipe = find_recipe(name)
+    if not recipe.follows or recipe.paper.startswith(("ours", "the baseline")):
+        return
+    told = re.findall(r"\bno\b|without|in place of|one shot|there of|our own|not here", recipe.summary)
+    assert not told
+    runs = [find_pass(kind, part).run for kind, part in recipe.asked]
+    assert not [r for r in runs if "Adapted" in (sys.modules[r.__module__].__doc__ or "")]
 
 
 @pytest.mark.parametrize("name", RECIPES)
