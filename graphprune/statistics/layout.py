@@ -85,10 +85,7 @@ class MatMulLayout(Layout):
 
 @dataclass(frozen=True, slots=True)
 class ConvLayout(Layout):
-    """A convolution: rows are patches, with the true padding, stride, dilation and groups.
-
-    `last` tells that channels are the last axis of activations (NHWC) instead of the second.
-    """
+    """A convolution: rows are patches, with the true padding, stride, dilation and groups."""
 
     group: int
     strides: tuple[int, ...]
