@@ -48,7 +48,8 @@ def collapses(
     worst = min(lost, key=lambda g: counts[g.atom] / g.size)
     if share < _FAR_MORE * counts[worst.atom] / worst.size:
         return ()
-    remedy = "--normaliser mean" if parts.normaliser == "none" else "--allocation uniform"
+    raw = parts.normaliser == "none" and parts.allocation.startswith("global")  # one ranking of raw scores
+    remedy = "--normaliser mean" if raw else "--allocation uniform"
     return (
         f"layer collapse: {len(lost)} of {len(groups)} groups keep a tenth or so while the others keep "
         f'{share:.0%}, the worst is "{worst.key}" with {counts[worst.atom]} of {worst.size}; '

@@ -20,6 +20,7 @@ SIZES = {"A[0]": 36, "C[0]": 48, "D[0]": 20}
 RAW = Parts("", "l1", "mean", "none", "global", "none")
 COMPARED = Parts("", "l1", "mean", "mean", "global", "none")
 MEASURED = Parts("", "l1", "mean", "sensitivity", "knapsack", "none")
+BY_LAYER = Parts("", "l1", "mean", "none", "waterfill", "none")
 UNIFORM = Parts("", "l1", "mean", "none", "uniform", "none")
 
 
@@ -59,9 +60,10 @@ def test_a_floor_that_is_rounded_up_counts_until_much_is_left(analysis: Analysis
     assert said(analysis, {"A[0]": 8}, step=8) == "", "8 of 36 is more than a fifth"
 
 
-def test_the_remedy_is_one_that_was_not_taken(analysis: Analysis) -> None:
+def test_the_remedy_is_one_that_can_help(analysis: Analysis) -> None:
     assert "try --normaliser mean, or a --min-keep above 0.1" in said(analysis, {"A[0]": 4})
-    assert "try --allocation uniform, or a --min-keep above 0.1" in said(analysis, {"A[0]": 4}, COMPARED)
+    for parts in (COMPARED, BY_LAYER):
+        assert "try --allocation uniform, or a --min-keep above 0.1" in said(analysis, {"A[0]": 4}, parts)
 
 
 def test_what_the_user_said_is_no_collapse(analysis: Analysis) -> None:
