@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 import threadpoolctl
 from numpy.typing import NDArray
@@ -22,25 +23,28 @@ from graphprune.dims import Keeps
 from graphprune.errors import ModelError
 from graphprune.load import load
 from graphprune.normalise import normalise
-from graphprune.passes import CompensationProblem, Repair, find_pass
+from graphprune.passes import ONLY, CompensationProblem, Repair, find_pass
 from graphprune.rules.effects import Alternatives, Lookup
 from graphprune.runtime.dimensions import Sizes
 from graphprune.runtime.record import record
 from graphprune.statistics import (
     ChannelMoments,
+    Looked,
     Statistics,
     Twin,
     find_linear,
     make_twin,
     open_biases,
+    too_few,
     unit_columns,
     working_memory,
 )
 
-ONLY = "only:"  # before a kind of made-up inputs: learn from nothing else
 UNLEARNT = "the calibration inputs, which nothing was learnt from"
 _JUDGED_FROM = 64  # with fewer samples all are needed for the repair
-_READ_OTHERWISE = frozenset({"experts", "vocabulary"})  # kinds whose scores and repairs are their own
+_READ_OTHERWISE = frozenset(
+    {"experts", "layers", "vocabulary"}
+)  # kinds whose scores and repairs are their own
 _ASIDE = 8
 _TWIN_SAMPLES = 256  # that a twin is made on, at most
 
@@ -174,9 +178,28 @@ class Inputs:
             found.weights = self.twin.restored(found.weights)
         return found
 
+    def _too_few(self, repair: Repair, scored: Keeps) -> list[str]:
+        """Whether they were enough for the repair, or for scores where nothing was repaired."""
+        fitted = [Looked(o.node, o.kept, o.rows) for o in repair.operators if not o.note]
+        looked = fitted or self._read(scored)
+        if self.calibration.synthetic:  # more samples are not the user's to give
+            looked = [x for x in looked if 0 < x.rows < x.columns]
+        distinct = self.calibration.samples - self.calibration.copies
+        return too_few(looked, distinct, "repaired" if fitted else "scored")
+
+    def _read(self, cut: Keeps) -> list[Looked]:
+        """The operators that read what was cut, which is where criteria look."""
+        seen, analysis = self.statistics, self.statistics.analysis
+        groups = [g for g in analysis.groups if g.atom in cut]
+        return [
+            Looked(i.node, i.layout.matrix(np.empty(i.shape, np.int8)).shape[2], seen.count(i))
+            for i in seen.linear
+            if any(unit_columns(i, analysis, g) is not None for g in groups)
+        ]
+
     def unreached(self, keeps: Keeps) -> list[str]:
         """What is cut although nothing is known of its readers, in words: they cannot be refitted."""
-        analysis, linear = self.statistics.analysis, self.statistics.linear
+        analysis, linear = self.statistics.analysis, (*self.statistics.linear, *self.statistics.too_wide)
         readers = {
             g.key: [i for i in linear if unit_columns(i, analysis, g) is not None]
             for g in analysis.groups
@@ -198,22 +221,20 @@ class Inputs:
             )
         return found
 
-    def warnings(self, repair: Repair) -> list[str]:
-        """What the user should know about the inputs."""
-        found = []
+    def warnings(self, repair: Repair, scored: Keeps) -> list[str]:
+        """What the user should know about the inputs.
+
+        Args:
+            repair: that was made on them.
+            scored: what was cut by scores that were made on them.
+        """
+        found = self._too_few(repair, scored)
         if wide := self.statistics.too_wide:
             widest = max(wide, key=working_memory)
             found.append(
                 f"{len(wide)} operators are too wide for the memory allowed, so what they read was chosen by "
                 f'its weights, and they were not refitted (worst: "{widest.node}" wants '
                 f"{working_memory(widest) / 1e9:.1f} GB); allow more (--memory)"
-            )
-        short = [o for o in repair.operators if not o.note and 0 < o.rows < o.kept]
-        if short:
-            worst = min(short, key=lambda o: o.rows / o.kept)
-            found.append(
-                f"too few calibration inputs: {len(short)} operators were repaired on fewer rows than they "
-                f'keep columns (worst: "{worst.node}", {worst.rows} rows for {worst.kept} columns); give more'
             )
         if broken := [o for o in repair.operators if o.left_out]:
             worst = max(broken, key=lambda o: o.left_out / (o.left_out + o.rows))

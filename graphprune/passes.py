@@ -32,6 +32,7 @@ from graphprune.dims import Keeps, Slots
 from graphprune.errors import UsageError
 from graphprune.statistics import Statistics
 
+ONLY = "only:"  # before a kind of made-up inputs: learn from nothing else
 Floats = NDArray[np.float64]
 Kind = Literal["criterion", "reducer", "normaliser", "allocation", "compensation", "basis", "depth"]
 
@@ -252,6 +253,7 @@ class Pass:
         layers: of an allocation, whether it weighs layers (groups of one slot and no floor) against widths.
         choices: of a compensation, whether it knows what to do with `CompensationProblem.chosen`; others are
             not run where there is any.
+        reduced: of a criterion, whether it gives one score for each slot, so that no reducer is asked.
     """
 
     kind: Kind
@@ -263,6 +265,7 @@ class Pass:
     unit: str = ""
     layers: bool = False
     choices: bool = False
+    reduced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,8 +279,9 @@ class Recipe:
         follows: True if it follows the paper, False if it is adapted.
         summary: one line for lists.
         structures: kinds of groups it cuts; None for all exact ones.
-        noise: kind of inputs to make up where none are given: "auto", "normal", "uniform" or "images"; with
-            "only:" before it, made-up inputs are used even where others are given, which then only judge.
+        noise: kind of inputs to make up where none are given: "auto", "normal", "uniform", "images" or
+            "first-norm"; with "only:" before it, made-up inputs are used even where others are given, which
+            then only judge.
         basis: name of a change of basis that is made first, or "".
         depth: what scores layers where they may go; "" for what goes with the other parts.
     """
@@ -312,9 +316,20 @@ class Recipe:
         )
 
     @property
+    def asked(self) -> tuple[tuple[Kind, str], ...]:
+        """Its passes that are asked: no reducer where the criterion gives one score for each slot."""
+        reduced = find_pass("criterion", self.criterion).reduced
+        return tuple(p for p in self.parts if not (reduced and p[0] == "reducer"))
+
+    @property
     def needs(self) -> str:
         """What it must have: "inputs" if any of its passes looks at activations, else "weights"."""
         return "inputs" if any(find_pass(k, n).needs == "inputs" for k, n in self.parts) else "weights"
+
+    @property
+    def looks_at(self) -> str:
+        """As `needs`, but "made-up inputs" where it learns from nothing else, whatever inputs are given."""
+        return "made-up inputs" if self.needs == "inputs" and self.noise.startswith(ONLY) else self.needs
 
 
 @functools.cache

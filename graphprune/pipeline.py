@@ -326,10 +326,17 @@ def _repair_and_carry_out(run: Run, compensation: str, seed: int, clock: Clock) 
 
 
 def _repair(run: Run, compensation: str, seed: int, clock: Clock) -> None:
-    """Give the weights that remain new values."""
-    inputs = run.inputs
-    if inputs is None or not run.decision.keeps or compensation == "none":
+    """Give the weights that remain new values, and say what is to be known of the inputs."""
+    inputs, keeps = run.inputs, run.decision.keeps
+    if inputs is None or not keeps:
         return
+    if compensation != "none":
+        _refit(run, inputs, compensation, seed, clock)
+    parts = run.decision.parts
+    run.warnings += inputs.warnings(run.repair, keeps if parts and parts.scores_by_inputs else {})
+
+
+def _refit(run: Run, inputs: Inputs, compensation: str, seed: int, clock: Clock) -> None:
     run.warnings += inputs.unreached(run.decision.keeps)
     if named := looked_up(run.analysis, run.decision.keeps):
         run.warnings.append(f"nothing was repaired: inputs choose from {named}, of which some are gone")
@@ -344,7 +351,6 @@ def _repair(run: Run, compensation: str, seed: int, clock: Clock) -> None:
             f"{done}: {chosen} are chosen by the data, so other rows reach the operators behind"
         )
     run.normal = with_weights(run.normal, run.repair.weights)
-    run.warnings += inputs.warnings(run.repair)
 
 
 def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:

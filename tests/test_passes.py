@@ -148,6 +148,7 @@ def test_a_criterion_scores_every_slot(name: str, inputs: Inputs) -> None:
     found = find_pass("criterion", name).run(asked)
     for group in asked.groups:
         given = found[group.atom]
+        assert isinstance(given, np.ndarray) == find_pass("criterion", name).reduced
         if not isinstance(given, np.ndarray):
             assert given, "at least one member"
             assert all(isinstance(m, MemberScore) for m in given)

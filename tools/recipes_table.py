@@ -25,13 +25,12 @@ def recipes() -> Iterator[str]:
     yield f"| {' | '.join(heads)} |"
     yield "|---" * len(heads) + "|"
     for recipe in RECIPES:
-        needs = "made-up inputs" if recipe.noise.startswith("only:") else recipe.needs
         cuts = ", ".join(recipe.structures) if recipe.structures else "all exact"
-        named = {"depth": "", **dict(recipe.parts)}
-        parts = " | ".join(named[kind] for kind in KINDS)
+        named = {"depth": "", **dict(recipe.asked)}
+        parts = " | ".join(named.get(kind, "-") for kind in KINDS)
         fidelity = "" if recipe.paper.startswith(("ours", "the baseline")) else ", adapted"
         source = recipe.paper + ("" if recipe.follows else fidelity)
-        yield f"| **{recipe.name}** | {needs} | {cuts} | {parts} | {source} |"
+        yield f"| **{recipe.name}** | {recipe.looks_at} | {cuts} | {parts} | {source} |"
 
 
 def notes() -> Iterator[str]:

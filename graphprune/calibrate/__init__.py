@@ -19,8 +19,10 @@ from graphprune.calibrate.calibration import Calibration, load_calibration
 from graphprune.calibrate.given import given_examples, given_sizes
 from graphprune.calibrate.held import Held, hold
 from graphprune.calibrate.request import check_request, is_noise
+from graphprune.calibrate.synthetic import KINDS
 
 __all__ = [
+    "KINDS",
     "Calibration",
     "Held",
     "check_request",

@@ -13,6 +13,7 @@ from graphprune.analysis import Analysis, Cost, CostModel, Group
 from graphprune.analysis.latency import LatencyModel
 from graphprune.decide.budget import Target, meets, solve
 from graphprune.decide.candidates import Candidates, choose_candidates
+from graphprune.decide.collapse import collapses
 from graphprune.decide.giveback import given_back
 from graphprune.decide.layers import is_layer, with_layers, worst_layers
 from graphprune.decide.machine import Machine
@@ -223,7 +224,12 @@ def decide(
     for group in groups:
         _log.debug('"%s" keeps %d of %d %s', group.key, counts[group.atom], group.size, group.kind)
     after = costs.cost({a: s.count for a, s in keeps.items()})
-    notes = (*_unread(analysis), *_notes(groups, counts, options), *_collapses(groups, counts, parts))
+    left = tuple(g for g in groups if g.atom not in own)  # what the user has said is no collapse
+    notes = (
+        *_unread(analysis),
+        *_notes(groups, counts, options),
+        *collapses(left, counts, steps, parts, options.min_keep),
+    )
     rounding = {g.kind: steps[g.atom] for g in groups if steps[g.atom] > 1}
     return Decision(keeps, candidates, scores, share, before, after, notes, parts, rounding)
 
@@ -262,16 +268,3 @@ def _notes(groups: tuple[Group, ...], counts: Mapping[int, int], options: Option
     if not whole:
         return ()
     return (f"{len(whole)} of {len(groups)} groups are kept whole because of --round-to {options.round_to}",)
-
-
-def _collapses(groups: tuple[Group, ...], counts: Mapping[int, int], parts: Parts) -> tuple[str, ...]:
-    """Groups of which a ranking left next to nothing: the network may be cut in two there."""
-    lost = [g for g in groups if g.size >= 8 and counts[g.atom] <= 0.1 * g.size]
-    if not lost or parts.allocation == "uniform":
-        return ()
-    worst = min(lost, key=lambda g: counts[g.atom] / g.size)
-    return (
-        f"layer collapse: {len(lost)} of {len(groups)} groups keep a tenth or less, the worst is "
-        f'"{worst.key}" with {counts[worst.atom]} of {worst.size}; use a normaliser (--normaliser mean) or a '
-        "higher --min-keep",
-    )

@@ -53,6 +53,17 @@ class Parts:
             find_pass(kind, name).needs == "inputs" for kind, name in self._named()
         )
 
+    @property
+    def scores_by_inputs(self) -> bool:
+        """Whether the criterion looks at activations."""
+        return find_pass("criterion", self.criterion).needs == "inputs"
+
+    @property
+    def scored_by(self) -> list[str]:
+        """The kinds of passes that are asked for scores."""
+        reduced = find_pass("criterion", self.criterion).reduced
+        return ["criterion", "normaliser"] if reduced else ["criterion", "reducer", "normaliser"]
+
     def weighs_layers(self, widths: bool) -> bool:
         """Whether the allocation weighs layers against widths; else a share of each goes.
 
@@ -123,11 +134,20 @@ def choose_parts(options: Options, obstacle: str = "") -> Parts:
             parts["normaliser"] = "none"  # nothing is compared between groups
     for kind, name in parts.items():
         find_pass(kind, name)
-    made = Parts(recipe.name, **parts, notes=notes)
+    made = Parts(recipe.name, **parts, notes=(*notes, *_unasked(parts["criterion"], options.reducer)))
     if LAYERS not in (structures_of(options) or ()):
         return made
     depth = options.depth or by_recipe or (MEASURED if made.needs_inputs else WEIGHED)
     return replace(made, depth=find_pass("depth", depth).name)
+
+
+def _unasked(criterion: str, reducer: str) -> tuple[str, ...]:
+    """A note on a reducer that a user names and nothing asks."""
+    if not reducer or not find_pass("criterion", criterion).reduced:
+        return ()
+    return (
+        f'--reducer {reducer} does nothing: criterion "{criterion}" gives one score for each slot by itself',
+    )
 
 
 def structures_of(options: Options) -> tuple[str, ...] | None:

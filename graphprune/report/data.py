@@ -91,8 +91,8 @@ def weights_in(analysis: Analysis, layer: int) -> list[str]:
 def _method(run: Run) -> dict[str, Any]:
     """The parts that decided, the inputs they saw, and what was repaired."""
     parts, inputs = run.decision.parts, run.inputs
-    used = ["criterion", "reducer", "normaliser"] if any(a > 0 for a in run.decision.scores) else []
-    used += ["allocation", "compensation"]
+    used = parts.scored_by if parts and any(a > 0 for a in run.decision.scores) else []
+    used = [*used, "allocation", "compensation"]
     return {
         "recipe": parts.recipe if parts else None,
         "parts": {}

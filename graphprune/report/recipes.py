@@ -22,12 +22,12 @@ def recipes_as_data(name: str | None = None) -> list[dict[str, Any]]:
     return [
         {
             "name": r.name,
-            "needs": r.needs,
+            "needs": r.looks_at,
             "follows": r.follows,
             "summary": r.summary,
             "paper": r.paper,
             "structures": list(r.structures) if r.structures else None,
-            "parts": [{"kind": k, "name": n, "summary": find_pass(k, n).summary} for k, n in r.parts],
+            "parts": [{"kind": k, "name": n, "summary": find_pass(k, n).summary} for k, n in r.asked],
         }
         for r in chosen
     ]

@@ -10,11 +10,13 @@ collect.py  moments of all operators in one pass over the calibration inputs
 inside.py   what operators in bodies of If, Loop and Scan read
 stages.py   runs a model stage by stage, while its weights change
 parts.py    runs a model in a few parts, from the middle if need be
+enough.py   whether the inputs were enough for what was learnt from them
 twins.py    the same network with channels that look as in training, for inputs that do not
 """
 
 from graphprune.statistics.biases import drop_zero_biases, open_biases
 from graphprune.statistics.collect import Statistics
+from graphprune.statistics.enough import Looked, too_few
 from graphprune.statistics.linear import Linear, find_linear, unit_columns, working_memory
 from graphprune.statistics.moments import Moments
 from graphprune.statistics.twins import ChannelMoments, Twin, make_twin
@@ -22,6 +24,7 @@ from graphprune.statistics.twins import ChannelMoments, Twin, make_twin
 __all__ = [
     "ChannelMoments",
     "Linear",
+    "Looked",
     "Moments",
     "Statistics",
     "Twin",
@@ -29,6 +32,7 @@ __all__ = [
     "find_linear",
     "make_twin",
     "open_biases",
+    "too_few",
     "unit_columns",
     "working_memory",
 ]

@@ -53,6 +53,7 @@ class Statistics:
         self._rows, self._budget, self._seed = rows, budget, seed
         self._found: dict[tuple[str, str], list[Moments]] = {}
         self._unreached: set[tuple[str, str]] = set()
+        self._counts: dict[tuple[str, str], int] = {}
 
     def collect(self, items: Sequence[Linear]) -> None:
         """Collect the moments of these operators, in as many passes as memory asks for.
@@ -92,6 +93,10 @@ class Statistics:
     def reached(self, item: Linear) -> bool:
         """Whether inputs came as far as an operator that was looked at: an If may leave a branch out."""
         return (item.node, item.weight) not in self._unreached
+
+    def count(self, item: Linear) -> int:
+        """Rows of each block that moments were made of, also if those are forgotten; 0 if there were none."""
+        return self._counts.get((item.node, item.weight), 0)
 
     def forget(self) -> None:
         """Free the moments."""
@@ -138,6 +143,7 @@ class Statistics:
             for number, found in enumerate(read):
                 self._add(inside, found, number, len(learnt))
         for item in items:
+            self._counts[item.node, item.weight] = min(m.count for m in self._found[item.node, item.weight])
             for moments in self._found[item.node, item.weight]:
                 if not moments.count:
                     self._unreached.add((item.node, item.weight))

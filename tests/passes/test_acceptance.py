@@ -60,20 +60,23 @@ def test_a_bias_at_one_place_never_increases_the_error(digits: Digits, criterion
 
 
 @pytest.mark.parametrize("criterion", ["wanda", "act-var"])
-def test_a_ranking_of_raw_scores_collapses_layers_and_says_so(digits: Digits, criterion: str) -> None:
-    def notes(normaliser: str) -> str:
-        pruned = prune(
-            digits,
-            criterion=criterion,
-            reducer="consumers",
-            normaliser=normaliser,
-            allocation="global",
-            min_keep=0.02,
-        )
-        return " ".join([*pruned.report["method"]["notes"], *pruned.report["warnings"]])
+@pytest.mark.parametrize("ratio", [0.7, 0.85])
+@pytest.mark.parametrize("floor", [{}, {"min_keep": 0.02}], ids=["default floor", "lower floor"])
+def test_a_ranking_of_raw_scores_collapses_layers_and_says_so(
+    digits: Digits, criterion: str, ratio: float, floor: dict[str, float]
+) -> None:
+    """Also with the default floor, at which a network is as good as cut in two."""
+    parts = {"criterion": criterion, "reducer": "consumers", "allocation": "global", "compensation": "none"}
 
-    assert "layer collapse" in notes("none")
-    assert "layer collapse" not in notes("mean")
+    def pruned(normaliser: str) -> Any:
+        return prune(digits, ratio, **parts, normaliser=normaliser, **floor)
+
+    raw, comparable = pruned("none"), pruned("mean")
+    (said,) = [w for w in raw.report["warnings"] if "layer collapse" in w]
+    least = min(raw.report["groups"], key=lambda g: g["after"] / g["before"])
+    assert f'"{least["key"]}" with {least["after"]} of {least["before"]}' in said
+    assert "--normaliser mean" in said
+    assert not any("layer collapse" in w for w in comparable.report["warnings"])
 
 
 def test_obspa_works_without_data(digits: Digits) -> None:

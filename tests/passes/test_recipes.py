@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import sys
+
 import numpy as np
 import onnx
 import pytest
 
 import graphprune
+from graphprune.calibrate import KINDS
 from graphprune.decide.candidates import STRUCTURES
 from graphprune.errors import ModelError, TargetError
-from graphprune.passes import all_recipes, find_pass, find_recipe
+from graphprune.passes import ONLY, all_recipes, find_pass, find_recipe
 from tests.passes.nets import TEXTS, net, samples
 
 RECIPES = sorted(name for _, name in all_recipes())
@@ -23,7 +27,19 @@ def test_a_recipe_is_what_it_says(name: str) -> None:
     assert recipe.paper
     assert recipe.summary
     assert set(recipe.structures or ()) <= set(STRUCTURES)
-    assert recipe.noise.removeprefix("only:") in ("auto", "normal", "uniform", "images")
+    assert recipe.noise.removeprefix(ONLY) in KINDS
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_that_differs_from_its_paper_is_marked(name: str) -> None:
+    """By its own summary, or by what its parts say of themselves."""
+    recipe = find_recipe(name)
+    if not recipe.follows or recipe.paper.startswith(("ours", "the baseline")):
+        return
+    told = re.findall(r"\bno\b|without|in place of|one shot|there of|our own|not here", recipe.summary)
+    assert not told
+    runs = [find_pass(kind, part).run for kind, part in recipe.asked]
+    assert not [r for r in runs if "Adapted" in (sys.modules[r.__module__].__doc__ or "")]
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -12,7 +12,9 @@ scores
 
 and a unit the sum over its columns (a head has many, a channel of a convolution one for each kernel
 position), in every reader. The number of rows is divided out, so that layers compare. Adapted: FLAP
-squares the metric of attention once more and standardises columns before it adds them up for a head.
+squares the metric of attention once more and standardises columns before it adds them up for a head; its
+ranking counts a head as 512/3 neurons, ours (`global`) every slot as one until a budget says what they cost.
+In FLAP's code Wanda looks at what the layers before have become, here at the original.
 """
 
 from __future__ import annotations

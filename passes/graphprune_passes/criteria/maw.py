@@ -8,8 +8,8 @@ For a neuron j with gate and up rows Wg_j, Wu_j:
 
 Each weight that makes the neuron is a member, so the reducers "producers" (maw, vow) and "prod" (pon, a
 geometric mean, which ranks as the product does) put them together. Source: "Fragile Knowledge, Robust
-Instruction-Following" (width pruning of gated layers) and its library. Adapted: other layers than gated
-ones have one member.
+Instruction-Following" (width pruning of gated layers) and its library. Layers without a gate, which are not
+in the paper, have one member.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 Units are removed one after the other, always the one whose removal, with the best possible change of the
 remaining weights, moves the outputs of its readers least; the score of a unit is the error its removal
-added, as a share of the variance of those outputs. A group that no operator reads which can be refitted (a
-product of bytes, say) is scored by its weights. So the sum of the lowest scores of a group is the whole
-error of removing these units, which is what allocations want to know.
+added, as a share of the variance of those outputs. Groups of more than 96 units lose several at a time, in
+about 96 steps: the error of a step is divided among its units by what each would have cost alone. So the
+sum of the lowest scores of a group is the whole error of removing these units, which is what allocations
+want to know. A group that no operator reads which can be refitted is scored by its weights.
 
 Sources: Hassibi and Stork (1993); structured form of ZipLM (Kurtic et al., NeurIPS 2023) and OSSCAR (Meng et
 al., ICML 2024); with the centred covariance, as in OB2C, because a bias takes up the mean.

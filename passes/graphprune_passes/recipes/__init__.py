@@ -1,8 +1,9 @@
 """Recipes: published methods, each as a choice of parts, and ours.
 
-`follows` says whether a recipe is the paper's method; the others are adapted, mostly because the paper cuts
-other structures, scores with gradients, or ranks in another way. What is not stated in a paper is stated
-here. docs/recipes.md has the whole list, and what is not offered.
+`follows` says whether a recipe does all that its paper does; the others are adapted, mostly because the paper
+trains before, between or after the cuts, looks at what the layers before have become, scores with gradients,
+or ranks in another way. That more kinds of layers can be cut than in the paper is no difference. What is not
+stated in a paper is stated here. docs/recipes.md has the whole list, and what is not offered.
 """
 
 from __future__ import annotations

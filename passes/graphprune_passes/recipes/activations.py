@@ -9,19 +9,21 @@ HEADS_AND_FFN = ("heads", "kv-groups", "neurons")
 RECIPES = (
     Recipe(
         "wanda-sp", "wanda", "consumers", "none", "uniform", "none",
-        "Sun et al., Wanda, ICLR 2024, structured as in An et al., FLAP, AAAI 2024", True,
-        "weights times activations at the readers, the same share everywhere", HEADS_AND_FFN,
+        "Sun et al., Wanda, ICLR 2024, structured as in An et al., FLAP, AAAI 2024", False,
+        "weights times activations at the readers, the same share everywhere; activations of the original, "
+        "there of what the layers before have become", HEADS_AND_FFN,
     ),
     Recipe(
         "flap", "flap-wifv", "consumers", "zscore", "global", "bias",
         "An et al., FLAP, AAAI 2024", False,
-        "fluctuation times weights, one ranking of z-scores, means move into biases; heads added up first",
+        "fluctuation times weights, one ranking of z-scores, means move into biases; heads added up first, a "
+        "ratio counts slots and a budget what they cost, in place of 512/3 neurons for a head",
         (*HEADS_AND_FFN, "channels"),
     ),
     Recipe(
         "vbp", "act-var", "consumers", "none", "global", "bias",
-        "Berisha et al., Variance-Based Pruning, ICCV 2025", True,
-        "neurons of least variance, one ranking as it is; means move into biases (no fine-tuning here)",
+        "Berisha et al., Variance-Based Pruning, ICCV 2025", False,
+        "neurons of least variance, one ranking as it is, means move into biases; no training afterwards",
         ("neurons",),
     ),
     Recipe(
@@ -37,8 +39,9 @@ RECIPES = (
     ),
     Recipe(
         "chip", "chip", "mean", "mean", "global", "none",
-        "Sui et al., CHIP, NeurIPS 2021", True,
-        "feature maps that the others can tell, by nuclear norms, one ranking", ("channels",),
+        "Sui et al., CHIP, NeurIPS 2021", False,
+        "feature maps that the others can tell, by nuclear norms, on few samples; one ranking in place of "
+        "rates set by hand, no training afterwards", ("channels",),
     ),
     Recipe(
         "beta-rank", "beta-rank", "first", "minmax", "uniform", "none",

@@ -22,14 +22,16 @@ RECIPES = (
     ),
     Recipe(
         "finercut", "l2-group", "mean", "none", "uniform", "none",
-        "Zhang et al., FinerCut, 2024", True,
-        "attention and perceptron layers, one by one, by divergence of the outputs; the first 40 % go last",
+        "Zhang et al., FinerCut, 2024", False,
+        "attention and perceptron layers, one by one, by divergence of the outputs; the first 40 % go last, "
+        "and trials leave the mean of a layer behind",
         ONLY_LAYERS, depth="greedy-js",
     ),
     Recipe(
         "gate-norm", "l2-group", "mean", "none", "uniform", "none",
-        "Data-Free Pruning of Self-Attention Layers in LLMs (Gate-Norm), 2025", True,
-        "attention layers whose queries and keys multiply to least; without data",
+        "Data-Free Pruning of Self-Attention Layers in LLMs (Gate-Norm), 2025", False,
+        "attention layers whose queries and keys multiply to least, without data; the gain of the norm in "
+        "front counts too, and other layers go last",
         ONLY_LAYERS, depth="gate-norm",
     ),
     Recipe(

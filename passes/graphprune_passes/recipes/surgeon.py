@@ -1,7 +1,8 @@
 """Recipes of the Optimal Brain Surgeon family: score and repair by least squares on the readers.
 
-OBSPA follows its paper in the formulas; that readers are added up, that groups are divided by their mean,
-and what happens to batch normalisation is our reading.
+OBSPA has the formulas of its paper, but `obs-second` and `refit-m` take the statistics of the original for
+every operator, where the paper goes on with what the layers before have become. That readers are added up,
+that groups are divided by their mean, and what happens to batch normalisation is our reading.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ SPA = "Wang et al., Structurally Prune Anything (OBSPA), 2024"
 
 RECIPES = (
     Recipe(
-        "obspa-id", "obs-second", "sum", "mean", "global", "refit-m-bn", SPA, True,
-        "OBS at every reader, one ranking, block update, batch normalisation again; on training inputs",
+        "obspa-id", "obs-second", "sum", "mean", "global", "refit-m-bn", SPA, False,
+        "OBS at every reader, one ranking, block update, batch normalisation again; on training inputs, "
+        "with the statistics of the original for every operator",
     ),
     Recipe(
-        "obspa-ood", "obs-second", "sum", "mean", "global", "refit-m-bn", SPA, True,
+        "obspa-ood", "obs-second", "sum", "mean", "global", "refit-m-bn", SPA, False,
         "the same parts as obspa-id, for inputs of another data set",
     ),
     Recipe(
-        "obspa-free", "obs-second", "sum", "mean", "global", "refit-m", SPA, True,
+        "obspa-free", "obs-second", "sum", "mean", "global", "refit-m", SPA, False,
         "the same on made-up inputs, whatever inputs are given; batch normalisation stays",
         noise="only:uniform",
     ),
@@ -34,8 +36,9 @@ RECIPES = (
     Recipe(
         "ziplm", "obs-second", "sum", "none", "spdy", "refit-m",
         "Kurtic et al., ZipLM, NeurIPS 2023", False,
-        "one unit at a time, levels by dynamic programming with coefficients that are searched for; dozens "
-        "of trials, costs are counted unless the target is a latency",
+        "one unit at a time (several in groups of more than 96), levels by dynamic programming with "
+        "coefficients that are searched for; dozens of trials, costs are counted unless the target is a "
+        "latency, no training between",
         ("heads", "kv-groups", "neurons", "channels"),
     ),
     Recipe(
@@ -48,13 +51,15 @@ RECIPES = (
     Recipe(
         "darwinlm", "obs-second", "sum", "none", "evolve", "refit-m",
         "Tang et al., DarwinLM, 2025", False,
-        "one unit at a time, widths by evolution with selection in stages, refit; no training of candidates",
+        "one unit at a time (several in groups of more than 96), widths by evolution with selection in "
+        "stages, refit; no training of candidates",
         HEADS_AND_FFN,
     ),
     Recipe(
         "osscar", "obs-second", "sum", "none", "uniform-swap", "refit-m",
-        "Meng et al., OSSCAR, ICML 2024", True,
-        "least quadratic loss at the readers, local search by swaps, refit",
+        "Meng et al., OSSCAR, ICML 2024", False,
+        "least quadratic loss at the readers, local search by swaps, refit; statistics of the original, "
+        "there of what the layers before have become",
         ("heads", "kv-groups", "neurons", "channels"),
     ),
     Recipe(

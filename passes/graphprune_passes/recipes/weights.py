@@ -13,19 +13,21 @@ RECIPES = (
     ),
     Recipe(
         "l1", "l1", "first", "none", "uniform", "none",
-        "Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017", True,
-        "smallest absolute weights of the filter or neuron itself, the same share everywhere",
+        "Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017", False,
+        "smallest absolute weights of the filter or neuron itself; the same share everywhere in place of "
+        "rates set by hand, no training afterwards",
         ("channels", "neurons"),
     ),
     Recipe(
         "spa-l1", "l1", "mean", "mean", "global", "none",
-        "Wang et al., Structurally Prune Anything, 2024", True,
-        "smallest absolute weights over all coupled members, one ranking (one shot, no fine-tuning here)",
+        "Wang et al., Structurally Prune Anything, 2024", False,
+        "smallest absolute weights over all coupled members, one ranking; in one shot, no training after it",
     ),
     Recipe(
         "depgraph", "l2-group", "mean", "mean", "global", "none",
-        "Fang et al., DepGraph, CVPR 2023", True,
-        "smallest squared weights over all coupled members, one ranking (one shot, no sparse training here)",
+        "Fang et al., DepGraph, CVPR 2023", False,
+        "smallest squared weights over all coupled members, one ranking; in one shot, without the paper's "
+        "sparse training and the training afterwards",
     ),
     Recipe(
         "isomorphic", "l2-group", "mean", "mean", "global-isomorphic", "none",
@@ -39,8 +41,9 @@ RECIPES = (
     ),
     Recipe(
         "fpgm", "fpgm", "first", "none", "uniform", "none",
-        "He et al., Filter Pruning via Geometric Median, CVPR 2019", True,
-        "filters that lie closest to the others, the same share everywhere", CONV,
+        "He et al., Filter Pruning via Geometric Median, CVPR 2019", False,
+        "filters that lie closest to the others, the same share everywhere; in one shot, the paper chooses "
+        "again and again while it trains", CONV,
     ),
     Recipe(
         "bn-slim", "bn-scale", "mean", "none", "global", "none",
