@@ -25,6 +25,7 @@ from graphprune.normalise import normalise
 from graphprune.passes import CompensationProblem, Repair, find_pass
 from graphprune.rules.effects import Alternatives, Lookup
 from graphprune.runtime.dimensions import Sizes
+from graphprune.runtime.progress import Progress
 from graphprune.runtime.record import record
 from graphprune.statistics import (
     ChannelMoments,
@@ -40,6 +41,7 @@ ONLY = "only:"  # before a kind of made-up inputs: learn from nothing else
 UNLEARNT = "the calibration inputs, which nothing was learnt from"
 _JUDGED_FROM = 64  # with fewer samples all are needed for the repair
 _ASIDE = 8
+_STAGE = "calibrate"
 _TWIN_SAMPLES = 256  # that a twin is made on, at most
 
 
@@ -162,7 +164,7 @@ class Inputs:
             self.statistics.batches,
             memory,
             seed,
-            lambda done, total: say(f"repair {done}/{total}") if done < total else None,
+            Progress(say, "repair"),
             lifelike,
             chosen,
         )
@@ -224,7 +226,12 @@ class Inputs:
 
 
 def prepare_inputs(
-    model: ir.Model, analysis: Analysis, wanted: Wanted, seed: int, repair: bool = True
+    model: ir.Model,
+    analysis: Analysis,
+    wanted: Wanted,
+    seed: int,
+    repair: bool = True,
+    detail: Callable[[str], None] = lambda _: None,
 ) -> Inputs:
     """Read the calibration inputs and make a model ready for repair.
 
@@ -234,6 +241,7 @@ def prepare_inputs(
         wanted: which inputs.
         seed: of everything random.
         repair: biases will be needed.
+        detail: told how far it is where it takes long.
 
     Raises:
         CalibrationError: the inputs cannot be read or do not fit.
@@ -255,7 +263,7 @@ def prepare_inputs(
     opened, recording, names = open_biases(model, analysis.recording, linear)
     ready = replace(analyse_model(opened, recording), opened=names, spared=analysis.spared)
     if repair and len(set(calibration.kinds)) > 1:
-        calibration = _impressed(calibration, opened, ready, wanted, seed)
+        calibration = _impressed(calibration, opened, ready, wanted, seed, Progress(detail, _STAGE))
     batches = calibration.batches
     judges, judged_on = batches, "the calibration inputs"
     if calibration.samples >= _JUDGED_FROM and len(batches) >= _ASIDE:
@@ -265,7 +273,8 @@ def prepare_inputs(
         judged_on = f"{'made-up' if calibration.synthetic else 'calibration'} inputs kept aside"
     if given is not None:
         judges, judged_on = given, UNLEARNT
-    statistics = Statistics(opened, ready, batches, budget=wanted.memory, seed=seed)
+    say = Progress(detail, _STAGE, "batches")
+    statistics = Statistics(opened, ready, batches, budget=wanted.memory, seed=seed, say=say)
     try:
         next(iter(statistics.tensors(list(ready.facts.outputs))))
     except ModelError as error:
@@ -287,7 +296,7 @@ def prepare_inputs(
     if wanted.basis:
         return _in_basis(found, wanted, seed)
     kinds = [k for b, k in zip(calibration.batches, calibration.kinds, strict=False) if _among(b, batches)]
-    return _beside_twin(found, kinds, wanted, seed) if kinds and repair else found
+    return _beside_twin(found, kinds, wanted, seed, Progress(detail, _STAGE)) if kinds and repair else found
 
 
 def _among(feeds: Mapping[str, Any], batches: Sequence[Mapping[str, Any]]) -> bool:
@@ -295,18 +304,18 @@ def _among(feeds: Mapping[str, Any], batches: Sequence[Mapping[str, Any]]) -> bo
 
 
 def _impressed(
-    calibration: Calibration, model: ir.Model, analysis: Analysis, wanted: Wanted, seed: int
+    calibration: Calibration, model: ir.Model, analysis: Analysis, wanted: Wanted, seed: int, say: Progress
 ) -> Calibration:
     """Made-up pictures with what a network was trained on in them, as far as it tells."""
 
     def moments() -> Mapping[str, ChannelMoments]:
         most = _for_twin(calibration)
         some, kinds = calibration.batches[:most], calibration.kinds[:most]
-        twin = make_twin(model, analysis, some, kinds, wanted.memory)
+        twin = make_twin(model, analysis, some, kinds, wanted.memory, say)
         return {} if twin is None else twin.moments
 
     with single_threaded():
-        found = impressed(model, analysis, calibration.batches, moments, seed, wanted.memory // 4)
+        found = impressed(model, analysis, calibration.batches, moments, seed, wanted.memory // 4, say)
     if found is None:
         return calibration
     return replace(
@@ -319,10 +328,10 @@ def _for_twin(calibration: Calibration) -> int:
     return -(-_TWIN_SAMPLES * len(calibration.batches) // calibration.samples)
 
 
-def _beside_twin(inputs: Inputs, kinds: Sequence[int], wanted: Wanted, seed: int) -> Inputs:
+def _beside_twin(inputs: Inputs, kinds: Sequence[int], wanted: Wanted, seed: int, say: Progress) -> Inputs:
     """The same with statistics of the model's twin, if it has one."""
     batches, most = inputs.statistics.batches, _for_twin(inputs.calibration)
-    twin = make_twin(inputs.model, inputs.analysis, batches[:most], kinds[:most], wanted.memory)
+    twin = make_twin(inputs.model, inputs.analysis, batches[:most], kinds[:most], wanted.memory, say)
     if twin is None:
         return inputs
     statistics = Statistics(twin.model, twin.analysis, batches, budget=wanted.memory, seed=seed)

@@ -174,7 +174,11 @@ class Workbench:
         self.normal, self.analysis = normal, analysis
 
     def decide(
-        self, options: Options, say: Callable[[str], None] = lambda _: None, provider: str = "cpu"
+        self,
+        options: Options,
+        say: Callable[[str], None] = lambda _: None,
+        provider: str = "cpu",
+        detail: Callable[[str], None] = lambda _: None,
     ) -> Decision:
         """The slots to keep; scores are made the first time, and so is what must be measured."""
         if needs_machine(options) and self._machine is None:
@@ -190,6 +194,7 @@ class Workbench:
                 self.parts,
                 self._scores,
                 self._machine,
+                detail,
             )
         self._scores = decision.scores
         return decision
@@ -198,7 +203,7 @@ class Workbench:
         """Decide, repair and carry out."""
         clock = Clock(settings.progress, self._seconds)
         settings = self._settings(settings)
-        decision = self.decide(options, clock.start, settings.provider)
+        decision = self.decide(options, clock.start, settings.provider, settings.detail)
         _check_something_to_cut(self.analysis, decision.candidates)
         plan = make_plan(
             self.analysis,
@@ -281,7 +286,8 @@ def _prepared(
     normal: ir.Model, analysis: Analysis, settings: Settings, seed: int, clock: Clock, compensation: str
 ) -> Inputs:
     clock.start("calibrate")
-    return prepare_inputs(normal, analysis, settings.wanted, seed, compensation != "none")
+    wanted, repair = settings.wanted, compensation != "none"
+    return prepare_inputs(normal, analysis, wanted, seed, repair, settings.detail)
 
 
 def _judging(normal: ir.Model, analysis: Analysis, wanted: Wanted, clock: Clock) -> Calibration | None:

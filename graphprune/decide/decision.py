@@ -21,6 +21,7 @@ from graphprune.decide.rounding import AUTO, parse_rounding, rounded, steps_of
 from graphprune.dims import Slots
 from graphprune.errors import UsageError
 from graphprune.passes import AllocationProblem, Scores, ScoringProblem, Settling, find_pass
+from graphprune.runtime.progress import Progress
 from graphprune.runtime.seeds import check_seed
 from graphprune.statistics import Statistics
 
@@ -135,6 +136,7 @@ def decide(
     parts: Parts | None = None,
     scored: Scores | None = None,
     machine: Machine | None = None,
+    detail: Callable[[str], None] = lambda _: None,
 ) -> Decision:
     """Decide which slots to keep.
 
@@ -147,6 +149,7 @@ def decide(
         parts: the passes that decide; by default those that options ask for.
         scored: scores of every slot, where they are known from before.
         machine: what was measured of it, where options need that.
+        detail: told how far a stage is where it takes long.
 
     Raises:
         UsageError: a pattern or a pass that does not exist.
@@ -159,11 +162,12 @@ def decide(
     widths = tuple(g for g in groups if not is_layer(g))
     own = _own_ratios(analysis, widths, options.ratios)
     parts = parts or choose_parts(options, "" if observed else "there are no activations")
-    scoring = ScoringProblem(analysis, widths, options.seed, observed)
+    scoring = ScoringProblem(analysis, widths, options.seed, observed, _told(detail, "score", observed))
     scores = scored if scored is not None else parts.scores(scoring) if widths else {}
     if scored is None and layers:
         scores = {**scores, **parts.layer_scores(replace(scoring, groups=layers))}
     say("allocate")
+    scoring = replace(scoring, say=_told(detail, "allocate", observed))
     costs = CostModel(analysis)
     before = costs.original()
     if not groups:
@@ -226,6 +230,13 @@ def decide(
     notes = (*_unread(analysis), *_notes(groups, counts, options), *_collapses(groups, counts, parts))
     rounding = {g.kind: steps[g.atom] for g in groups if steps[g.atom] > 1}
     return Decision(keeps, candidates, scores, share, before, after, notes, parts, rounding)
+
+
+def _told(detail: Callable[[str], None], stage: str, observed: Statistics | None) -> Progress:
+    """What says how far a stage is, also where it collects statistics."""
+    if observed is not None:
+        observed.say = Progress(detail, stage, "batches")
+    return Progress(detail, stage)
 
 
 def _own_ratios(

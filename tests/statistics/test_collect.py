@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,9 +32,9 @@ def test_asked_for_in_order_operators_come_together(
     made: list[int] = []
     run = Statistics._pass
 
-    def counted(self: Statistics, items: Sequence[Linear]) -> None:
+    def counted(self: Statistics, items: Sequence[Linear], *given: Any) -> None:
         made.append(len(items))
-        run(self, items)
+        run(self, items, *given)
 
     monkeypatch.setattr(Statistics, "_pass", counted)
     small = Statistics(model, analysis, batches, budget=room * ROOM_FOR_ONE)
@@ -42,3 +43,17 @@ def test_asked_for_in_order_operators_come_together(
     assert len(made) == passes
     for item, covariance in zip(large.linear, found, strict=True):
         np.testing.assert_array_equal(large.moments(item)[0].covariance, covariance)
+
+
+@pytest.mark.parametrize(("room", "passes"), [(COUNT, 1), (3, 2), (1, COUNT)])
+def test_batches_are_counted_over_all_passes(room: int, passes: int) -> None:
+    model, analysis = analysed(build(NET))
+    batches = [{"x": np.random.default_rng(k).normal(size=(16, WIDTH)).astype(np.float32)} for k in range(3)]
+    told: list[tuple[int, int]] = []
+    statistics = Statistics(
+        model, analysis, batches, budget=room * ROOM_FOR_ONE, say=lambda *given: told.append(given)
+    )
+    statistics.collect(statistics.linear)
+    assert told == [(k, 3 * passes) for k in range(3 * passes + 1)]
+    statistics.collect(statistics.linear[-1:])
+    assert len(told) == 3 * passes + 1  # what is known takes no time
