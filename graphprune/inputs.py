@@ -118,6 +118,7 @@ class Inputs:
         judged_on: what those are, in words.
         notes: what the user should know about how the model was made ready.
         by_design: the recipe learns from made-up inputs, whatever is given.
+        unturned: the model and its analysis before a change of basis, where one was made.
     """
 
     calibration: Calibration
@@ -130,6 +131,7 @@ class Inputs:
     notes: tuple[str, ...] = ()
     twin: Twin | None = None
     by_design: bool = False
+    unturned: tuple[ir.Model, Analysis] | None = None
 
     @property
     def judges_made_up(self) -> bool:
@@ -348,7 +350,8 @@ def _in_basis(inputs: Inputs, wanted: Wanted, seed: int) -> Inputs:
     model = with_weights(inputs.model, weights)
     analysis = replace(analyse_model(model, before.recording), opened=before.opened, spared=before.spared)
     statistics = Statistics(model, analysis, inputs.statistics.batches, budget=wanted.memory, seed=seed)
-    return replace(inputs, model=model, analysis=analysis, statistics=statistics)
+    unturned = inputs.model, before
+    return replace(inputs, model=model, analysis=analysis, statistics=statistics, unturned=unturned)
 
 
 def labelled_inputs(what: Any, calibration: Any, preprocessing: str = "") -> tuple[Mapping[str, Any], ...]:

@@ -318,6 +318,8 @@ def _measured(
 
 def _repair_and_carry_out(run: Run, compensation: str, seed: int, clock: Clock) -> Run:
     """Repair and finish; without the repair where it makes a network magnify rounding beyond measure."""
+    if not run.cuts:
+        return carry_out(_untouched(run), clock, seed)
     before, decision, warnings = run.normal, run.decision, list(run.warnings)
     _repair(run, compensation, seed, clock)
     repaired = run.repair
@@ -331,10 +333,17 @@ def _repair_and_carry_out(run: Run, compensation: str, seed: int, clock: Clock) 
         return carry_out(run, clock, seed)
 
 
+def _untouched(run: Run) -> Run:
+    """The same on the weights that the model came with: where nothing goes, nothing is to be made up for."""
+    if run.inputs is not None and run.inputs.unturned is not None:
+        run.normal, run.analysis = run.inputs.unturned
+    return run
+
+
 def _repair(run: Run, compensation: str, seed: int, clock: Clock) -> None:
     """Give the weights that remain new values."""
     inputs = run.inputs
-    if inputs is None or not run.decision.keeps or compensation == "none":
+    if inputs is None or compensation == "none":
         return
     run.warnings += inputs.unreached(run.decision.keeps)
     if named := looked_up(run.analysis, run.decision.keeps):

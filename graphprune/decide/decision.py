@@ -33,7 +33,7 @@ class Options:
     """What was asked for.
 
     Attributes:
-        ratio: share of slots to remove from each group, in (0, 1); None if targets decide.
+        ratio: share of slots to remove from each group, in [0, 1); None if targets decide.
         targets: budgets to meet.
         recipe: name of a set of parts; "" for "auto", or for "plain" where a part is named.
         criterion, reducer, normaliser, allocation, compensation, depth: names of passes instead of the
@@ -68,9 +68,9 @@ class Options:
         if (self.ratio is None) == (not self.targets):
             raise UsageError("give either a ratio or a target, for example --ratio 0.5 or --target macs=0.5")
         for what, value in (("ratio", self.ratio), *((f"ratio of {k!r}", v) for k, v in self.ratios.items())):
-            if value is not None and not 0 < value < 1:
+            if value is not None and not 0 <= value < 1:
                 raise UsageError(
-                    f"the {what} must lie between 0 and 1, got {value:g}: 0.5 removes half of the slots"
+                    f"the {what} must be at least 0 and below 1, got {value:g}: 0.5 removes half of the slots"
                 )
         check_seed(self.seed)
         parse_rounding(self.round_to)
@@ -198,8 +198,12 @@ def decide(
         counts |= {a: _kept(analysis.by_atom[a].size, r) for a, r in own.items()}
         return {g.atom: rounded(g, max(g.least, counts[g.atom]), steps[g.atom]) for g in groups}
 
+    def cuts(counts: Mapping[int, int]) -> bool:
+        return any(count < analysis.by_atom[atom].size for atom, count in counts.items())
+
     def figures(counts: Mapping[int, int]) -> dict[str, float]:
-        cost = costs.cost(counts) if counts else before
+        """Every measure; where all slots stay no repair adds a bias, and without counts all is as given."""
+        cost = costs.cost(counts) if cuts(counts) else costs.whole if counts else before
         time = {} if latency is None else {"latency": latency.ms(counts)}
         return {"macs": cost.macs, "params": cost.params, "size": cost.weight_bytes + overhead_bytes, **time}
 
@@ -221,7 +225,7 @@ def decide(
             return all(figures(counts)[m] <= limits[m] for m in ("macs", "params"))
 
     settling = Settling(problem, counts, allowed, frozenset(own))
-    settle = allocation.settle if problem.groups else None
+    settle = allocation.settle if problem.groups and cuts(counts) else None
     keeps = with_layers(analysis, settle(settling) if settle else settling.best(counts), counts)
     counts = {g.atom: keeps[g.atom].count if g.atom in keeps else g.size for g in groups}
     for group in groups:
@@ -267,7 +271,7 @@ def _unread(analysis: Analysis) -> tuple[str, ...]:
 
 
 def _notes(groups: tuple[Group, ...], counts: Mapping[int, int], options: Options) -> tuple[str, ...]:
-    if options.round_to in (1, AUTO):
+    if options.round_to in (1, AUTO) or options.ratio == 0:
         return ()
     whole = [g for g in groups if counts[g.atom] == g.size]
     if not whole:
