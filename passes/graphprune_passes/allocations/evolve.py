@@ -43,6 +43,9 @@ def settle(settling: Settling) -> Keeps:
             best = min(children[:SURVIVORS], key=fitness.loss, default=counts)
             counts = best if fitness.loss(best) < fitness.loss(counts) else counts
     fitness.close()
+    for group in settling.problem.groups:
+        if group.atom not in settling.fixed:
+            counts = _filled(settling, counts, group)  # swaps leave over what is too little for the taker
     return settling.best(counts)
 
 
