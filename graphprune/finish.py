@@ -19,7 +19,7 @@ from graphprune.rewrite import rewrite
 from graphprune.run import Clock, Run
 from graphprune.runtime.latency import interleaved, median
 from graphprune.runtime.session import open_session
-from graphprune.statistics import drop_zero_biases
+from graphprune.statistics import close_states, drop_zero_biases
 from graphprune.validate import (
     check_contract,
     check_equivalence,
@@ -41,6 +41,7 @@ def carry_out(run: Run, clock: Clock, seed: int) -> Run:
     clock.start("rewrite")
     pruned = rewrite(run.normal, run.analysis, run.decision.keeps)
     if run.inputs is not None:
+        close_states(pruned, run.inputs.states)
         dropped = drop_zero_biases(pruned, run.inputs.opened)
         if not run.decision.keeps:
             dropped = 0  # the original's cost has none of them

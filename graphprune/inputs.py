@@ -34,6 +34,7 @@ from graphprune.statistics import (
     find_linear,
     make_twin,
     open_biases,
+    open_states,
     unit_columns,
 )
 
@@ -119,6 +120,7 @@ class Inputs:
         notes: what the user should know about how the model was made ready.
         by_design: the recipe learns from made-up inputs, whatever is given.
         unturned: the model and its analysis before a change of basis, where one was made.
+        states: names of the outputs that recurrent operators were given, so that their states are known.
     """
 
     calibration: Calibration
@@ -132,6 +134,7 @@ class Inputs:
     twin: Twin | None = None
     by_design: bool = False
     unturned: tuple[ir.Model, Analysis] | None = None
+    states: frozenset[str] = frozenset()
 
     @property
     def judges_made_up(self) -> bool:
@@ -263,6 +266,7 @@ def prepare_inputs(
         calibration = load_calibration(wanted.made_up, model, analysis.recording, seed=seed)
     linear = find_linear(analysis) if repair else ()
     opened, recording, names = open_biases(model, analysis.recording, linear)
+    opened, recording, states = open_states(opened, recording)
     ready = replace(analyse_model(opened, recording), opened=names, spared=analysis.spared)
     if repair and len(set(calibration.kinds)) > 1:
         calibration = _impressed(calibration, opened, ready, wanted, seed, Progress(detail, _STAGE))
@@ -294,6 +298,7 @@ def prepare_inputs(
         judged_on,
         notes,
         by_design=wanted.only_made_up,
+        states=states,
     )
     if wanted.basis:
         return _in_basis(found, wanted, seed)

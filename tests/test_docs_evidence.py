@@ -90,6 +90,7 @@ def test_every_table_of_a_bundled_model_has_its_baselines(model: str) -> None:
     assert 0 < float(original) <= 1
     assert set(NAMED) <= found.keys()
     assert len(found["auto"]) >= 3
+    assert f"\n| {model} | " in (ROOT / "docs/bench.md").read_text()  # where latency was measured
     for method in NAMED:
         for share in ("50% removed", "70% removed"):
             assert 0 <= float(found[method][share]) <= 1, (method, share)

@@ -3,6 +3,7 @@
 layout.py   operators in matrix form: rows of inputs, matrices of weights
 linear.py   finds the linear operators; which columns belong to a unit of a group
 biases.py   gives every linear operator a bias, at zero
+states.py   gives recurrent operators the output of all their states
 moments.py  streaming mean and covariance
 collect.py  moments of all operators in one pass over the calibration inputs
 inside.py   what operators in bodies of If, Loop and Scan read
@@ -15,6 +16,7 @@ from graphprune.statistics.biases import drop_zero_biases, open_biases
 from graphprune.statistics.collect import Statistics
 from graphprune.statistics.linear import Linear, find_linear, unit_columns
 from graphprune.statistics.moments import Moments
+from graphprune.statistics.states import close_states, open_states
 from graphprune.statistics.twins import ChannelMoments, Twin, make_twin
 
 __all__ = [
@@ -23,9 +25,11 @@ __all__ = [
     "Moments",
     "Statistics",
     "Twin",
+    "close_states",
     "drop_zero_biases",
     "find_linear",
     "make_twin",
     "open_biases",
+    "open_states",
     "unit_columns",
 ]
