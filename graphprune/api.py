@@ -79,7 +79,7 @@ def prune(
     Args:
         model: a path, an `onnx.ModelProto`, an `onnx_ir.Model` or an `onnx_graphsurgeon.Graph`. It is never
             changed.
-        ratio: share of slots to remove from each group, in (0, 1); 0.5 if no target is given.
+        ratio: share of slots to remove from each group, in [0, 1); 0.5 if no target is given.
         target: budgets such as `"macs=0.5"`, `"params=1.2M"`, `"size=8MB"` instead of a ratio.
         max_drop: instead of a ratio or a target: find the smallest model whose metric is worse by no more
             than this, 0.01 or "1%" of the original's.

@@ -26,6 +26,7 @@ from graphprune.normalise import normalise
 from graphprune.passes import ONLY, CompensationProblem, Repair, find_pass
 from graphprune.rules.effects import Alternatives, Lookup
 from graphprune.runtime.dimensions import Sizes
+from graphprune.runtime.progress import Progress
 from graphprune.runtime.record import record
 from graphprune.statistics import (
     ChannelMoments,
@@ -35,6 +36,7 @@ from graphprune.statistics import (
     find_linear,
     make_twin,
     open_biases,
+    open_states,
     too_few,
     unit_columns,
     working_memory,
@@ -46,6 +48,7 @@ _READ_OTHERWISE = frozenset(
     {"experts", "layers", "vocabulary"}
 )  # kinds whose scores and repairs are their own
 _ASIDE = 8
+_STAGE = "calibrate"
 _TWIN_SAMPLES = 256  # that a twin is made on, at most
 
 
@@ -122,6 +125,8 @@ class Inputs:
         judged_on: what those are, in words.
         notes: what the user should know about how the model was made ready.
         by_design: the recipe learns from made-up inputs, whatever is given.
+        unturned: the model and its analysis before a change of basis, where one was made.
+        states: names of the outputs that recurrent operators were given, so that their states are known.
     """
 
     calibration: Calibration
@@ -134,6 +139,8 @@ class Inputs:
     notes: tuple[str, ...] = ()
     twin: Twin | None = None
     by_design: bool = False
+    unturned: tuple[ir.Model, Analysis] | None = None
+    states: frozenset[str] = frozenset()
 
     @property
     def judges_made_up(self) -> bool:
@@ -168,7 +175,7 @@ class Inputs:
             self.statistics.batches,
             memory,
             seed,
-            lambda done, total: say(f"repair {done}/{total}") if done < total else None,
+            Progress(say, "repair"),
             lifelike,
             chosen,
         )
@@ -261,7 +268,12 @@ class Inputs:
 
 
 def prepare_inputs(
-    model: ir.Model, analysis: Analysis, wanted: Wanted, seed: int, repair: bool = True
+    model: ir.Model,
+    analysis: Analysis,
+    wanted: Wanted,
+    seed: int,
+    repair: bool = True,
+    detail: Callable[[str], None] = lambda _: None,
 ) -> Inputs:
     """Read the calibration inputs and make a model ready for repair.
 
@@ -271,6 +283,7 @@ def prepare_inputs(
         wanted: which inputs.
         seed: of everything random.
         repair: biases will be needed.
+        detail: told how far it is where it takes long.
 
     Raises:
         CalibrationError: the inputs cannot be read or do not fit.
@@ -290,9 +303,10 @@ def prepare_inputs(
         calibration = load_calibration(wanted.made_up, model, analysis.recording, seed=seed)
     linear = find_linear(analysis) if repair else ()
     opened, recording, names = open_biases(model, analysis.recording, linear)
+    opened, recording, states = open_states(opened, recording)
     ready = replace(analyse_model(opened, recording), opened=names, spared=analysis.spared)
     if repair and len(set(calibration.kinds)) > 1:
-        calibration = _impressed(calibration, opened, ready, wanted, seed)
+        calibration = _impressed(calibration, opened, ready, wanted, seed, Progress(detail, _STAGE))
     batches = calibration.batches
     judges, judged_on = batches, "the calibration inputs"
     if calibration.samples >= _JUDGED_FROM and len(batches) >= _ASIDE:
@@ -302,7 +316,8 @@ def prepare_inputs(
         judged_on = f"{'made-up' if calibration.synthetic else 'calibration'} inputs kept aside"
     if given is not None:
         judges, judged_on = given, UNLEARNT
-    statistics = Statistics(opened, ready, batches, budget=wanted.memory, seed=seed)
+    say = Progress(detail, _STAGE, "batches")
+    statistics = Statistics(opened, ready, batches, budget=wanted.memory, seed=seed, say=say)
     try:
         next(iter(statistics.tensors(list(ready.facts.outputs))))
     except ModelError as error:
@@ -320,11 +335,12 @@ def prepare_inputs(
         judged_on,
         notes,
         by_design=wanted.only_made_up,
+        states=states,
     )
     if wanted.basis:
         return _in_basis(found, wanted, seed)
     kinds = [k for b, k in zip(calibration.batches, calibration.kinds, strict=False) if _among(b, batches)]
-    return _beside_twin(found, kinds, wanted, seed) if kinds and repair else found
+    return _beside_twin(found, kinds, wanted, seed, Progress(detail, _STAGE)) if kinds and repair else found
 
 
 def _among(feeds: Mapping[str, Any], batches: Sequence[Mapping[str, Any]]) -> bool:
@@ -332,18 +348,18 @@ def _among(feeds: Mapping[str, Any], batches: Sequence[Mapping[str, Any]]) -> bo
 
 
 def _impressed(
-    calibration: Calibration, model: ir.Model, analysis: Analysis, wanted: Wanted, seed: int
+    calibration: Calibration, model: ir.Model, analysis: Analysis, wanted: Wanted, seed: int, say: Progress
 ) -> Calibration:
     """Made-up pictures with what a network was trained on in them, as far as it tells."""
 
     def moments() -> Mapping[str, ChannelMoments]:
         most = _for_twin(calibration)
         some, kinds = calibration.batches[:most], calibration.kinds[:most]
-        twin = make_twin(model, analysis, some, kinds, wanted.memory)
+        twin = make_twin(model, analysis, some, kinds, wanted.memory, say)
         return {} if twin is None else twin.moments
 
     with single_threaded():
-        found = impressed(model, analysis, calibration.batches, moments, seed, wanted.memory // 4)
+        found = impressed(model, analysis, calibration.batches, moments, seed, wanted.memory // 4, say)
     if found is None:
         return calibration
     return replace(
@@ -356,10 +372,10 @@ def _for_twin(calibration: Calibration) -> int:
     return -(-_TWIN_SAMPLES * len(calibration.batches) // calibration.samples)
 
 
-def _beside_twin(inputs: Inputs, kinds: Sequence[int], wanted: Wanted, seed: int) -> Inputs:
+def _beside_twin(inputs: Inputs, kinds: Sequence[int], wanted: Wanted, seed: int, say: Progress) -> Inputs:
     """The same with statistics of the model's twin, if it has one."""
     batches, most = inputs.statistics.batches, _for_twin(inputs.calibration)
-    twin = make_twin(inputs.model, inputs.analysis, batches[:most], kinds[:most], wanted.memory)
+    twin = make_twin(inputs.model, inputs.analysis, batches[:most], kinds[:most], wanted.memory, say)
     if twin is None:
         return inputs
     statistics = Statistics(twin.model, twin.analysis, batches, budget=wanted.memory, seed=seed)
@@ -376,7 +392,8 @@ def _in_basis(inputs: Inputs, wanted: Wanted, seed: int) -> Inputs:
     model = with_weights(inputs.model, weights)
     analysis = replace(analyse_model(model, before.recording), opened=before.opened, spared=before.spared)
     statistics = Statistics(model, analysis, inputs.statistics.batches, budget=wanted.memory, seed=seed)
-    return replace(inputs, model=model, analysis=analysis, statistics=statistics)
+    unturned = inputs.model, before
+    return replace(inputs, model=model, analysis=analysis, statistics=statistics, unturned=unturned)
 
 
 def labelled_inputs(what: Any, calibration: Any, preprocessing: str = "") -> tuple[Mapping[str, Any], ...]:

@@ -16,10 +16,10 @@ for how to write one.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import onnx_ir as ir
@@ -34,6 +34,7 @@ from graphprune.statistics import Statistics
 
 ONLY = "only:"  # before a kind of made-up inputs: learn from nothing else
 Floats = NDArray[np.float64]
+Item = TypeVar("Item")
 Kind = Literal["criterion", "reducer", "normaliser", "allocation", "compensation", "basis", "depth"]
 
 Scores = Mapping[int, Floats]
@@ -65,12 +66,21 @@ class ScoringProblem:
         groups: the groups to score.
         seed: of everything random.
         observed: statistics of the activations; None where there are no calibration inputs.
+        say: told how much is done, of how much.
     """
 
     analysis: Analysis
     groups: tuple[Group, ...]
     seed: int
     observed: Statistics | None = None
+    say: Callable[[int, int], None] = lambda done, total: None
+
+    def counted(self, items: Sequence[Item]) -> Iterator[Item]:
+        """The items one by one; each time it is said how many are done."""
+        for number, item in enumerate(items):
+            self.say(number, len(items))
+            yield item
+        self.say(len(items), len(items))
 
     @property
     def statistics(self) -> Statistics:

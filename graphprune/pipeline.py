@@ -174,7 +174,11 @@ class Workbench:
         self.normal, self.analysis = normal, analysis
 
     def decide(
-        self, options: Options, say: Callable[[str], None] = lambda _: None, provider: str = "cpu"
+        self,
+        options: Options,
+        say: Callable[[str], None] = lambda _: None,
+        provider: str = "cpu",
+        detail: Callable[[str], None] = lambda _: None,
     ) -> Decision:
         """The slots to keep; scores are made the first time, and so is what must be measured."""
         if needs_machine(options) and self._machine is None:
@@ -190,6 +194,7 @@ class Workbench:
                 self.parts,
                 self._scores,
                 self._machine,
+                detail,
             )
         self._scores = decision.scores
         return decision
@@ -198,7 +203,7 @@ class Workbench:
         """Decide, repair and carry out."""
         clock = Clock(settings.progress, self._seconds)
         settings = self._settings(settings)
-        decision = self.decide(options, clock.start, settings.provider)
+        decision = self.decide(options, clock.start, settings.provider, settings.detail)
         _check_something_to_cut(self.analysis, decision.candidates)
         plan = make_plan(
             self.analysis,
@@ -281,7 +286,8 @@ def _prepared(
     normal: ir.Model, analysis: Analysis, settings: Settings, seed: int, clock: Clock, compensation: str
 ) -> Inputs:
     clock.start("calibrate")
-    return prepare_inputs(normal, analysis, settings.wanted, seed, compensation != "none")
+    wanted, repair = settings.wanted, compensation != "none"
+    return prepare_inputs(normal, analysis, wanted, seed, repair, settings.detail)
 
 
 def _judging(normal: ir.Model, analysis: Analysis, wanted: Wanted, clock: Clock) -> Calibration | None:
@@ -312,6 +318,8 @@ def _measured(
 
 def _repair_and_carry_out(run: Run, compensation: str, seed: int, clock: Clock) -> Run:
     """Repair and finish; without the repair where it makes a network magnify rounding beyond measure."""
+    if not run.cuts:
+        return carry_out(_untouched(run), clock, seed)
     before, decision, warnings = run.normal, run.decision, list(run.warnings)
     _repair(run, compensation, seed, clock)
     repaired = run.repair
@@ -323,6 +331,13 @@ def _repair_and_carry_out(run: Run, compensation: str, seed: int, clock: Clock) 
         run.normal, run.decision, run.repair = before, decision, Repair()
         run.warnings = [*warnings, f"nothing was repaired, because the repaired model is not stable: {error}"]
         return carry_out(run, clock, seed)
+
+
+def _untouched(run: Run) -> Run:
+    """The same on the weights that the model came with: where nothing goes, nothing is to be made up for."""
+    if run.inputs is not None and run.inputs.unturned is not None:
+        run.normal, run.analysis = run.inputs.unturned
+    return run
 
 
 def _repair(run: Run, compensation: str, seed: int, clock: Clock) -> None:

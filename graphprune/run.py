@@ -97,6 +97,12 @@ class Run:
     quality: Mapping[str, Any] | None = None  # what a search has found, see `graphprune.search`
     seconds: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def cuts(self) -> bool:
+        """Whether anything goes."""
+        sizes = self.analysis.atom_sizes
+        return any(s.count < sizes.get(a, 1) for a, s in self.decision.keeps.items())
+
 
 class Clock:
     """Times the stages and tells the user which one runs."""

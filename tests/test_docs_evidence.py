@@ -1,4 +1,4 @@
-"""docs/verify.md and docs/quality.md are true: their examples run, and they name every key and program."""
+"""Pages that show evidence are true: examples run, keys and programs are named, tables have their baselines."""
 
 from __future__ import annotations
 
@@ -67,3 +67,36 @@ def test_options_of_the_page_exist(page: str, cli: Any) -> None:
     used = set(re.findall(r"--[a-z][a-z-]+", (ROOT / f"docs/{page}.md").read_text()))
     assert used
     assert used <= known
+
+
+NAMED = ("random", "l1", "auto without repair", "auto")
+BUNDLED = sorted(path.stem for path in (ROOT / "models").glob("*.onnx"))
+
+
+def figures(model: str) -> tuple[str, dict[str, dict[str, str]]]:
+    """What docs/accuracy.md says of the original, and its figures by method and share."""
+    text = (ROOT / "docs/accuracy.md").read_text()
+    made = text.partition("<!-- bundled: generated -->")[2].partition("<!-- end of bundled -->")[0]
+    (part,) = (p for p in made.split("\n### ") if p.startswith(f"{model}\n"))
+    (original,) = re.findall(r"of the original: (\S+)", part)
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in part.splitlines() if line[:1] == "|"]
+    return original, {row[0]: dict(zip(rows[0][1:], row[1:], strict=True)) for row in rows[2:]}
+
+
+@pytest.mark.parametrize("model", BUNDLED)
+def test_every_table_of_a_bundled_model_has_its_baselines(model: str) -> None:
+    """The original, chance, a score of weights, the default and the default without its repair."""
+    original, found = figures(model)
+    assert 0 < float(original) <= 1
+    assert set(NAMED) <= found.keys()
+    assert len(found["auto"]) >= 3
+    assert f"\n| {model} | " in (ROOT / "docs/bench.md").read_text()  # where latency was measured
+    for method in NAMED:
+        for share in ("50% removed", "70% removed"):
+            assert 0 <= float(found[method][share]) <= 1, (method, share)
+
+
+def test_a_report_has_the_latency_that_was_measured(small: onnx.ModelProto) -> None:
+    found: Any = graphprune.prune(small, 0.5, recipe="plain", benchmark=True).report
+    assert all(found[k]["latency_ms"] > 0 for k in ("before", "after"))
+    assert found["timed_on"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -181,6 +181,7 @@ def descend(
     rate: float = RATE,
     given_up: bool = False,
     near: float = 0.0,
+    say: Callable[[int, int], None] = lambda done, total: None,
 ) -> Fitted:
     """Steps down what is lost with a rate that falls to zero; the best weights on rows kept aside win.
 
@@ -199,6 +200,7 @@ def descend(
         given_up: stop where the weights are worse than at the start after a third of the steps, or much worse
             after a sixth.
         near: loss at which what follows is not worth its time: the rate falls to zero by the next judgement.
+        say: told how many steps have been taken, of how many at most.
     """
     now = {n: np.array(a, np.float32) for n, a in weights.items()}
     rates = _rates(now, rate)
@@ -210,6 +212,7 @@ def descend(
     every = max(1, steps // _CHECKS)
     resting = 0
     for step in range(1, steps + 1):
+        say(step - 1, steps)
         if len(order) < together:
             order = [*order, *random.permutation(len(learn)).tolist()]
         chosen, order = order[:together], order[together:]

@@ -54,6 +54,7 @@ def impressed(
     moments: Callable[[], Mapping[str, ChannelMoments]],
     seed: int,
     budget: int,
+    say: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Feeds, ...] | None:
     """Made-up pictures, moved towards classes and towards what channels looked like in training.
 
@@ -64,6 +65,7 @@ def impressed(
         moments: gives those of channels in training, by tensor; asked where the work is not too much.
         seed: of the classes.
         budget: bytes of activations to hold in memory.
+        say: told how many batches have been moved, of how many.
 
     Returns:
         As many batches; None where the model reads no picture that gradients reach, or neither tells classes
@@ -84,7 +86,7 @@ def impressed(
         return None
     known = {n: m for n, m in moments().items() if n in made}
     with contextlib.closing(Walk(model, analysis.facts, batches, budget)) as walk:
-        return work.moved(walk, batches, known, steps, seed)
+        return work.moved(walk, batches, known, steps, seed, say)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class _Work:
         moments: Mapping[str, ChannelMoments],
         steps: int,
         seed: int,
+        say: Callable[[int, int], None],
     ) -> tuple[Feeds, ...] | None:
         """The batches after some steps; None where there is nothing to move them towards."""
         first, end = {self.picture: batches[0][self.picture]}, self.ends[0]
@@ -137,6 +140,7 @@ class _Work:
                 return None
             moved = []
             for k, (row, feeds) in enumerate(zip(rows, batches, strict=True)):
+                say(k, len(batches))
                 random = np.random.default_rng((seed, k))
                 now = _towards(descent, row, self.picture, feeds[self.picture], steps, random)
                 moved.append({**feeds, self.picture: now})

@@ -161,7 +161,17 @@ class _Whole:
                 random = np.random.default_rng((self.problem.seed, steps))
                 given_up = not final or rate != rates[-1]
                 found = descend(
-                    descent, self.start, learn, judge, steps, at_once, random, rate, given_up, REST
+                    descent,
+                    self.start,
+                    learn,
+                    judge,
+                    steps,
+                    at_once,
+                    random,
+                    rate,
+                    given_up,
+                    REST,
+                    self.problem.say,
                 )
                 if found.after < (1 - LEAST_GAIN) * found.before:
                     return found.weights

@@ -22,6 +22,7 @@ from graphprune.decide.rounding import AUTO, parse_rounding, rounded, steps_of
 from graphprune.dims import Slots
 from graphprune.errors import UsageError
 from graphprune.passes import AllocationProblem, Scores, ScoringProblem, Settling, find_pass
+from graphprune.runtime.progress import Progress
 from graphprune.runtime.seeds import check_seed
 from graphprune.statistics import Statistics
 
@@ -33,7 +34,7 @@ class Options:
     """What was asked for.
 
     Attributes:
-        ratio: share of slots to remove from each group, in (0, 1); None if targets decide.
+        ratio: share of slots to remove from each group, in [0, 1); None if targets decide.
         targets: budgets to meet.
         recipe: name of a set of parts; "" for "auto", or for "plain" where a part is named.
         criterion, reducer, normaliser, allocation, compensation, depth: names of passes instead of the
@@ -68,9 +69,9 @@ class Options:
         if (self.ratio is None) == (not self.targets):
             raise UsageError("give either a ratio or a target, for example --ratio 0.5 or --target macs=0.5")
         for what, value in (("ratio", self.ratio), *((f"ratio of {k!r}", v) for k, v in self.ratios.items())):
-            if value is not None and not 0 < value < 1:
+            if value is not None and not 0 <= value < 1:
                 raise UsageError(
-                    f"the {what} must lie between 0 and 1, got {value:g}: 0.5 removes half of the slots"
+                    f"the {what} must be at least 0 and below 1, got {value:g}: 0.5 removes half of the slots"
                 )
         check_seed(self.seed)
         parse_rounding(self.round_to)
@@ -136,6 +137,7 @@ def decide(
     parts: Parts | None = None,
     scored: Scores | None = None,
     machine: Machine | None = None,
+    detail: Callable[[str], None] = lambda _: None,
 ) -> Decision:
     """Decide which slots to keep.
 
@@ -148,6 +150,7 @@ def decide(
         parts: the passes that decide; by default those that options ask for.
         scored: scores of every slot, where they are known from before.
         machine: what was measured of it, where options need that.
+        detail: told how far a stage is where it takes long.
 
     Raises:
         UsageError: a pattern or a pass that does not exist.
@@ -160,11 +163,12 @@ def decide(
     widths = tuple(g for g in groups if not is_layer(g))
     own = _own_ratios(analysis, widths, options.ratios)
     parts = parts or choose_parts(options, "" if observed else "there are no activations")
-    scoring = ScoringProblem(analysis, widths, options.seed, observed)
+    scoring = ScoringProblem(analysis, widths, options.seed, observed, _told(detail, "score", observed))
     scores = scored if scored is not None else parts.scores(scoring) if widths else {}
     if scored is None and layers:
         scores = {**scores, **parts.layer_scores(replace(scoring, groups=layers))}
     say("allocate")
+    scoring = replace(scoring, say=_told(detail, "allocate", observed))
     costs = CostModel(analysis)
     before = costs.original()
     if not groups:
@@ -195,8 +199,12 @@ def decide(
         counts |= {a: _kept(analysis.by_atom[a].size, r) for a, r in own.items()}
         return {g.atom: rounded(g, max(g.least, counts[g.atom]), steps[g.atom]) for g in groups}
 
+    def cuts(counts: Mapping[int, int]) -> bool:
+        return any(count < analysis.by_atom[atom].size for atom, count in counts.items())
+
     def figures(counts: Mapping[int, int]) -> dict[str, float]:
-        cost = costs.cost(counts) if counts else before
+        """Every measure; where all slots stay no repair adds a bias, and without counts all is as given."""
+        cost = costs.cost(counts) if cuts(counts) else costs.whole if counts else before
         time = {} if latency is None else {"latency": latency.ms(counts)}
         return {"macs": cost.macs, "params": cost.params, "size": cost.weight_bytes + overhead_bytes, **time}
 
@@ -218,7 +226,7 @@ def decide(
             return all(figures(counts)[m] <= limits[m] for m in ("macs", "params"))
 
     settling = Settling(problem, counts, allowed, frozenset(own))
-    settle = allocation.settle if problem.groups else None
+    settle = allocation.settle if problem.groups and cuts(counts) else None
     keeps = with_layers(analysis, settle(settling) if settle else settling.best(counts), counts)
     counts = {g.atom: keeps[g.atom].count if g.atom in keeps else g.size for g in groups}
     for group in groups:
@@ -232,6 +240,13 @@ def decide(
     )
     rounding = {g.kind: steps[g.atom] for g in groups if steps[g.atom] > 1}
     return Decision(keeps, candidates, scores, share, before, after, notes, parts, rounding)
+
+
+def _told(detail: Callable[[str], None], stage: str, observed: Statistics | None) -> Progress:
+    """What says how far a stage is, also where it collects statistics."""
+    if observed is not None:
+        observed.say = Progress(detail, stage, "batches")
+    return Progress(detail, stage)
 
 
 def _own_ratios(
@@ -262,7 +277,7 @@ def _unread(analysis: Analysis) -> tuple[str, ...]:
 
 
 def _notes(groups: tuple[Group, ...], counts: Mapping[int, int], options: Options) -> tuple[str, ...]:
-    if options.round_to in (1, AUTO):
+    if options.round_to in (1, AUTO) or options.ratio == 0:
         return ()
     whole = [g for g in groups if counts[g.atom] == g.size]
     if not whole:

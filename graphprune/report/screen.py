@@ -33,7 +33,8 @@ def show_report(report: Mapping[str, Any], console: Console) -> None:
     if report["output"]:
         console.print(f"written to [bold]{escape(report['output'])}[/]", soft_wrap=True)
     elif report["dry_run"]:
-        console.print("dry run: nothing was written")
+        missed = "" if report["fidelity"] else "; agreement with the original was not measured"
+        console.print(f"dry run: nothing was written{missed}")
 
 
 def _figures(report: Mapping[str, Any]) -> Table:

@@ -118,7 +118,8 @@ class _Search:
     def _least(self) -> float:
         """The share of the original that the largest cut leaves."""
         try:
-            self._bench.decide(_to(self._options, self._wish, _NOTHING), self._settings.progress)
+            say, options = self._settings.progress, _to(self._options, self._wish, _NOTHING)
+            self._bench.decide(options, say, detail=self._settings.detail)
         except TargetError as error:
             return error.least[self._wish.minimise]
         return 0.0

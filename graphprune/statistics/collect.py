@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,8 @@ class Statistics:
         too_wide: the others.
         batches: calibration inputs, each a feed of the model.
         trials: those that moments are not made of, to measure fits to them honestly; all if they are few.
+        say: told how many batches have been run to collect what was asked for, of how many; whoever goes on
+            with the statistics may set another.
     """
 
     def __init__(
@@ -44,12 +46,14 @@ class Statistics:
         rows: int = ROWS,
         budget: int = BUDGET,
         seed: int = 0,
+        say: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self.model, self.analysis, self.batches = model, analysis, batches
         self.trials = batches[3::8] if len(batches) >= _ENOUGH else batches
         every = find_linear(analysis, within=True)
         self.too_wide = tuple(i for i in every if not fits(i, budget))
         self.linear = tuple(i for i in every if fits(i, budget))
+        self.say = say
         self._rows, self._budget, self._seed = rows, budget, seed
         self._found: dict[tuple[str, str], list[Moments]] = {}
         self._unreached: set[tuple[str, str]] = set()
@@ -73,6 +77,7 @@ class Statistics:
         if held + sum(map(_bytes, todo)) > self._budget:
             self._found = {k: m for k, m in self._found.items() if k in asked}
             held = 0
+        chunks: list[list[Linear]] = []
         while todo:
             chunk: list[Linear] = []
             size = held
@@ -82,8 +87,13 @@ class Statistics:
             while not todo and others and size + _bytes(others[0]) <= self._budget:
                 size += _bytes(others[0])
                 chunk.append(others.pop(0))
-            self._pass(chunk)
+            chunks.append(chunk)
             held = 0
+        learnt = self._learnt()
+        runs = [len(learnt) * len(set(map(bool, _outers(c)))) for c in chunks]
+        for number, chunk in enumerate(chunks):
+            self._pass(chunk, learnt, sum(runs[:number]), sum(runs))
+        self.say(sum(runs), sum(runs))
 
     def moments(self, item: Linear) -> list[Moments]:
         """Moments of the rows an operator reads, one for each block."""
@@ -123,24 +133,33 @@ class Statistics:
             for feeds in batches:
                 yield {**session.run(feeds, wanted), **{n: feeds[n] for n in fed}}
 
-    def _pass(self, items: Sequence[Linear]) -> None:
-        """One run over the inputs, part by part, so that only a part's activations are in memory."""
+    def _learnt(self) -> Sequence[Feeds]:
+        """The batches that moments are made of."""
+        return [b for b in self.batches if not any(b is t for t in self.trials)] or self.batches
+
+    def _pass(self, items: Sequence[Linear], learnt: Sequence[Feeds], done: int, total: int) -> None:
+        """One run over the inputs, part by part, so that only a part's activations are in memory.
+
+        Operators in bodies take a run of their own. `done` of `total` batches have been run before.
+        """
         for item in items:
             blocks = len(item.layout.matrix(np.empty(item.shape, np.int8)))
             self._found[item.node, item.weight] = [Moments() for _ in range(blocks)]
-        learnt = [b for b in self.batches if not any(b is t for t in self.trials)] or self.batches
         every = [(i, u) for i in items for u in i.uses]
         uses, inside = [p for p in every if not p[1].outer], [p for p in every if p[1].outer]
         with Parts(self.model, self.analysis, {u.input for _, u in uses}) as parts:
             for number, feeds in enumerate(learnt if uses else ()):
+                self.say(done + number, total)
                 self._add(uses, feeds, number, len(learnt))
                 state = feeds
                 for k in range(parts.count):
                     state, given = parts.run(k, state)
                     self._add(uses, given, number, len(learnt))
         if inside:
+            done += len(learnt) if uses else 0
             read = read_inside(self.model, self.analysis, [u for _, u in inside], learnt)
             for number, found in enumerate(read):
+                self.say(done + number, total)
                 self._add(inside, found, number, len(learnt))
         for item in items:
             self._counts[item.node, item.weight] = min(m.count for m in self._found[item.node, item.weight])
@@ -168,6 +187,11 @@ class Statistics:
             rows = use.layout.rows(x, use.shape, chosen)
             for moments, block in zip(self._found[item.node, item.weight], rows, strict=True):
                 moments.add(block)
+
+
+def _outers(items: Sequence[Linear]) -> Iterator[str]:
+    """The nodes in whose bodies operators and their twins are, "" for the main graph."""
+    return (u.outer for i in items for u in i.uses)
 
 
 def _bytes(item: Linear) -> int:

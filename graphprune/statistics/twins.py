@@ -77,7 +77,12 @@ class Twin:
 
 
 def make_twin(
-    model: ir.Model, analysis: Analysis, batches: Sequence[Feeds], kinds: Sequence[int], budget: int = 2 << 30
+    model: ir.Model,
+    analysis: Analysis,
+    batches: Sequence[Feeds],
+    kinds: Sequence[int],
+    budget: int = 2 << 30,
+    say: Callable[[int, int], None] = lambda done, total: None,
 ) -> Twin | None:
     """The twin of a network on made-up inputs; None if it has no convolutions to move.
 
@@ -87,6 +92,7 @@ def make_twin(
         batches: made-up inputs.
         kinds: which kind of inputs each batch holds.
         budget: bytes of activations to hold in memory.
+        say: told how many stages of a run have been gone through, of how many; there are two runs.
     """
     if len(set(kinds)) < 2:
         return None
@@ -94,9 +100,9 @@ def make_twin(
     norms = [n.name for n in analysis.facts.nodes if n.op == _NORM and _inference(n.outputs)]
     if not sites and not norms:
         return None
-    whole = _Walk(model, analysis, batches, kinds, budget)
+    whole = _Walk(model, analysis, batches, kinds, budget, say)
     half = max(len(batches) // 2, *(list(kinds).index(kind) + 1 for kind in kinds))
-    part = _Walk(model, analysis, batches[:half], kinds[:half], budget)
+    part = _Walk(model, analysis, batches[:half], kinds[:half], budget, say)
     return whole.twin(sites, norms, part.levels(sites))
 
 
@@ -132,6 +138,7 @@ class _Walk:
     batches: Sequence[Feeds]
     kinds: Sequence[int]
     budget: int
+    say: Callable[[int, int], None]
     replaced: dict[str, Array] = field(default_factory=dict)
     moments: dict[str, ChannelMoments] = field(default_factory=dict)
 
@@ -169,7 +176,9 @@ class _Walk:
         for k, feeds in enumerate(self.batches):
             for name in facts.inputs:
                 store.put(name, k, feeds[name])
-        for stage in plan_stages(facts, wanted):
+        stages = plan_stages(facts, wanted)
+        for number, stage in enumerate(stages):
+            self.say(number, len(stages))
             for name in stage.nodes:
                 if name in wanted:
                     visit(name, self._given(builder, store, name))

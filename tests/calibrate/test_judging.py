@@ -30,6 +30,38 @@ def test_agreement_is_measured_on_them(perceptron: onnx.ModelProto) -> None:
     assert any("--recipe auto" in a.options for a in said)
 
 
+@pytest.mark.parametrize("recipe", ["plain", "random", "auto"])
+def test_a_dry_run_says_what_the_real_one_does(perceptron: onnx.ModelProto, recipe: str) -> None:
+    dry, real = (
+        graphprune.prune(perceptron, 0.5, calib={"x": X}, recipe=recipe, dry_run=d).report
+        for d in (True, False)
+    )
+    assert dry["fidelity"] == real["fidelity"]
+    assert dry["fidelity"][0]["relative_error"] > 0
+    assert dry["judged_on"] == real["judged_on"]
+    assert ("nothing was learnt from" in dry["judged_on"]) == (recipe != "auto")
+
+
+def test_a_dry_run_foretells_the_loss_of_a_classifier(perceptron: onnx.ModelProto) -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(perceptron)
+    model.graph.output[0].name = model.graph.node[-1].output[0] = "logits"
+    found = graphprune.prune(model, 0.5, calib={"x": X}, recipe="random", dry_run=True).report["fidelity"]
+    assert found[0]["drop"] > 0
+
+
+def test_a_dry_run_without_inputs_says_that_it_measured_nothing(
+    cli: Any, perceptron: onnx.ModelProto, tmp_path: Path
+) -> None:
+    onnx.save(perceptron, tmp_path / "net.onnx")
+    np.save(tmp_path / "x.npy", X)
+    given = (tmp_path / "net.onnx", "--recipe", "random", "--dry-run")
+    assert "agreement with the original was not measured" in cli(*given).out
+    said = cli(*given, "--calib", tmp_path / "x.npy").out
+    assert "agreement with the original on the calibration inputs, which nothing was learnt from" in said
+    assert "not measured" not in said
+
+
 @pytest.mark.parametrize("calib", [None, "noise"])
 def test_without_them_it_is_measured_on_random_ones(perceptron: onnx.ModelProto, calib: Any) -> None:
     found = report(perceptron, calib)

@@ -145,9 +145,9 @@ def test_the_same_wish_gives_the_same_decision(analysis: Analysis) -> None:
 @pytest.mark.parametrize(
     ("wish", "message"),
     [
-        ({"ratio": 1.5}, "must lie between 0 and 1, got 1.5"),
-        ({"ratio": 0.0}, "must lie between 0 and 1, got 0"),
-        ({"ratios": {"A": 2.0}}, "ratio of 'A' must lie between 0 and 1"),
+        ({"ratio": 1.5}, "must be at least 0 and below 1, got 1.5"),
+        ({"ratio": 1.0}, "must be at least 0 and below 1, got 1"),
+        ({"ratios": {"A": 2.0}}, "ratio of 'A' must be at least 0 and below 1"),
         ({"ratio": None}, "either a ratio or a target"),
         ({"ratio": 0.5, "targets": parse_targets(["macs=0.5"])}, "either a ratio or a target"),
         ({"round_to": 0}, "--round-to must be at least 1"),

@@ -169,8 +169,8 @@ def _wrong_lengths(folder: Path) -> Arguments:
 
 # -- options ------------------------------------------------------------------------------------
 
-for _ratio in ("0", "1", "1.5", "-0.5", "nan"):
-    option(f"ratio {_ratio}", "the ratio must lie between 0 and 1", "--ratio", _ratio)
+for _ratio in ("1", "1.5", "-0.5", "nan"):
+    option(f"ratio {_ratio}", "the ratio must be at least 0 and below 1", "--ratio", _ratio)
 option("ratio no number", "'half' is not a valid float", "--ratio", "half")
 option("ratio and target", "either a ratio or a target", "--ratio", "0.5", "--target", "macs=0.5")
 option("target without number", "cannot read the target 'macs='", "--target", "macs=")

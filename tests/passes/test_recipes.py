@@ -10,13 +10,23 @@ import onnx
 import pytest
 
 import graphprune
+from graphprune.analysis import CostModel
 from graphprune.calibrate import KINDS
 from graphprune.decide.candidates import STRUCTURES
 from graphprune.errors import ModelError, TargetError
 from graphprune.passes import ONLY, all_recipes, find_pass, find_recipe
+from graphprune.testing import analysed
 from tests.passes.nets import TEXTS, net, samples
 
+_NETS = {"channels": "cnn", "experts": "mixture"} | dict.fromkeys(
+    ("heads", "head-dim", "layers"), "attention"
+)
 RECIPES = sorted(name for _, name in all_recipes())
+
+
+def kind_of(name: str) -> str:
+    """A net in which a recipe finds something to cut."""
+    return _NETS.get((find_recipe(name).structures or ("",))[0], "mlp")
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -61,11 +71,25 @@ def test_a_recipe_meets_a_target(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_cuts_no_slot_more_than_its_target_asks_for(name: str) -> None:
+    kind = kind_of(name)
+    _, analysis = analysed(net(kind))
+    costs = CostModel(analysis)
+    given = {"calib": {"x": samples(kind)}, "compensation": "none", "verify": False}
+    result = graphprune.prune(net(kind), target="macs=0.6", recipe=name, **given)  # type: ignore[arg-type]
+    counts = {g.atom: g.size for g in analysis.groups}
+    for key, planned in result.plan.groups.items():
+        counts[analysis.by_key[key].atom] = np.shape(planned.kept)[-1]
+    limit = 0.6 * costs.whole.macs
+    assert costs.cost(counts).macs <= limit
+    for key in result.plan.groups:
+        atom = analysis.by_key[key].atom
+        assert costs.cost({**counts, atom: counts[atom] + 1}).macs > limit, key
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_gives_the_same_again(name: str) -> None:
-    kinds = {"channels": "cnn", "experts": "mixture"} | dict.fromkeys(
-        ("heads", "head-dim", "layers"), "attention"
-    )
-    kind = kinds.get((find_recipe(name).structures or ("",))[0], "mlp")
+    kind = kind_of(name)
     given = {"target": "params=0.6", "recipe": name, "calib": {"x": samples(kind)}, "verify": False}
     first, again = (graphprune.prune(net(kind), **given) for _ in range(2))  # type: ignore[arg-type]
     assert first.plan.groups == again.plan.groups

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -33,9 +34,9 @@ def test_asked_for_in_order_operators_come_together(
     made: list[int] = []
     run = Statistics._pass
 
-    def counted(self: Statistics, items: Sequence[Linear]) -> None:
+    def counted(self: Statistics, items: Sequence[Linear], *given: Any) -> None:
         made.append(len(items))
-        run(self, items)
+        run(self, items, *given)
 
     monkeypatch.setattr(Statistics, "_pass", counted)
     small = Statistics(model, analysis, batches, budget=room * ROOM_FOR_ONE)
@@ -64,3 +65,17 @@ def test_what_memory_cannot_hold_is_scored_by_its_weights_and_not_refitted(memor
     assert bool(told) == (memory < 108 << 20)
     assert np.array_equal(after["w"], before["w"][kept[wide]][:, kept[narrow]]) == bool(told)
     assert not np.array_equal(after["u"], before["u"][kept[narrow]])
+
+
+@pytest.mark.parametrize(("room", "passes"), [(COUNT, 1), (3, 2), (1, COUNT)])
+def test_batches_are_counted_over_all_passes(room: int, passes: int) -> None:
+    model, analysis = analysed(build(NET))
+    batches = [{"x": np.random.default_rng(k).normal(size=(16, WIDTH)).astype(np.float32)} for k in range(3)]
+    told: list[tuple[int, int]] = []
+    statistics = Statistics(
+        model, analysis, batches, budget=room * ROOM_FOR_ONE, say=lambda *given: told.append(given)
+    )
+    statistics.collect(statistics.linear)
+    assert told == [(k, 3 * passes) for k in range(3 * passes + 1)]
+    statistics.collect(statistics.linear[-1:])
+    assert len(told) == 3 * passes + 1  # what is known takes no time

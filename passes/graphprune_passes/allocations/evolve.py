@@ -34,13 +34,18 @@ def settle(settling: Settling) -> Keeps:
     counts = dict(settling.counts)
     draw = np.random.default_rng(settling.problem.scoring.seed)
     generations = min(max(1, fitness.affordable // (OFFSPRING * ROUNDS)), GENERATIONS)
+    scoring = settling.problem.scoring
     for number in range(ROUNDS):
-        for _ in range(generations):
+        for generation in range(generations):
+            scoring.say(number * generations + generation, ROUNDS * generations)
             children = offspring(settling, counts, COARSE * 2**number, draw)
             children.sort(key=lambda c: fitness.loss(c, few=True))
             best = min(children[:SURVIVORS], key=fitness.loss, default=counts)
             counts = best if fitness.loss(best) < fitness.loss(counts) else counts
     fitness.close()
+    for group in settling.problem.groups:
+        if group.atom not in settling.fixed:
+            counts = _filled(settling, counts, group)  # swaps leave over what is too little for the taker
     return settling.best(counts)
 
 

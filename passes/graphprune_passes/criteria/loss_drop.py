@@ -105,7 +105,7 @@ def _losses(problem: ScoringProblem, chunks: Sequence[tuple[Group, Ints]]) -> It
             return [gram(found[n]) for n in watched], [found[n] for n in wanted[len(watched) :]]
 
         grams, outputs = run({})
-        for group, units in chunks:
+        for group, units in problem.counted(chunks):
             moved, told = run(_without(problem, group, units, whole))
             yield (
                 sum(float(np.square(a - b).sum()) / len(a) for a, b in zip(grams, moved, strict=True)),

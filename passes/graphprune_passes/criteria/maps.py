@@ -32,6 +32,7 @@ def each_batch(problem: ScoringProblem, names: Sequence[str], batches: int) -> I
     for number, found in enumerate(problem.statistics.tensors(list(dict.fromkeys(names)))):
         if number == batches:
             return
+        problem.say(number, min(batches, len(problem.statistics.batches)))
         yield {n: np.asarray(a, np.float64) for n, a in found.items()}
 
 

@@ -33,7 +33,7 @@ _STEPS = 96  # wide groups lose several units at a time
 
 def score(problem: ScoringProblem) -> Scores:
     """Error that the removal of each unit adds, relative, summed over the readers of the group."""
-    return {g.atom: trace(problem, g) for g in problem.groups}
+    return {g.atom: trace(problem, g) for g in problem.counted(problem.groups)}
 
 
 def trace(problem: ScoringProblem, group: Group, *, centred: bool = True) -> Floats:

@@ -18,7 +18,7 @@ from graphprune_passes.criteria.units import Floats, Ints, Reader, by_weight, co
 
 def second(problem: ScoringProblem) -> Scores:
     """Error that the removal of each unit adds, relative, with second moments."""
-    return {g.atom: trace(problem, g, centred=False) for g in problem.groups}
+    return {g.atom: trace(problem, g, centred=False) for g in problem.counted(problem.groups)}
 
 
 def diagonal(problem: ScoringProblem) -> MemberScores:

@@ -158,7 +158,7 @@ def readers(problem: ScoringProblem) -> Iterator[tuple[Group, list[list[Reader]]
     """Every group with the operators that read it, each as its blocks."""
     reading = items_reading(problem)
     problem.statistics.collect([i for items in reading.values() for i, _ in items])
-    for group in problem.groups:
+    for group in problem.counted(problem.groups):
         yield group, [_blocks(problem, item, units) for item, units in reading[group.atom]]
 
 

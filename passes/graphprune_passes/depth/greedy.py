@@ -65,11 +65,14 @@ def _order(
     removals = Removals(problem, len(units) * (len(units) + 1) // 2)
     left = [u for u in units if u not in last]
     order: list[tuple[Group, ...]] = []
+    runs = sum(range(2, len(left) + 1))
     while len(left) > 1:
-        gone = [g.atom for unit in order for g in unit]
-        losses = [
-            measure(removals.whole, removals.without([*gone, *(g.atom for g in unit)])) for unit in left
-        ]
+        gone, done = [g.atom for unit in order for g in unit], runs - sum(range(2, len(left) + 1))
+        losses = []
+        for number, unit in enumerate(left):
+            problem.say(done + number, runs)
+            without = removals.without([*gone, *(g.atom for g in unit)])
+            losses.append(measure(removals.whole, without))
         order.append(left.pop(int(np.argmin(losses))))
     removals.close()
     order += [*left, *reversed(last)]

@@ -25,7 +25,9 @@ def score(problem: ScoringProblem) -> Scores:
     names = list(dict.fromkeys(n for found in ends.values() for e in found for n in (e.stream, e.branch)))
     sums = {e: np.zeros(2) for found in ends.values() for e in found}
     seen = 0
-    for found in problem.statistics.tensors(names):
+    batches = problem.statistics.batches
+    for number, found in enumerate(problem.statistics.tensors(names)):
+        problem.say(number, len(batches))
         for end, total in sums.items():
             cosines = _cosines(found[end.stream], found[end.branch], end)
             total += (float(cosines.sum()), len(cosines))

@@ -17,6 +17,8 @@ from graphprune_passes.depth.trials import Removals
 def loss(problem: ScoringProblem) -> Scores:
     """Share of the variance of the outputs that is lost without each layer."""
     removals = Removals(problem, len(problem.groups))
-    losses = {g.atom: distance(removals.whole, removals.without([g.atom])) for g in problem.groups}
+    losses = {
+        g.atom: distance(removals.whole, removals.without([g.atom])) for g in problem.counted(problem.groups)
+    }
     removals.close()
     return {a: np.array([max(1e-12, found)]) for a, found in losses.items()}

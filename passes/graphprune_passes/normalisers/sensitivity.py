@@ -39,7 +39,7 @@ def normalise(problem: ScoringProblem, scores: Scores) -> Scores:
     trials = Trials(statistics.model, problem.analysis, _few(problem))
     places = {g.atom: trials.place(_touched(problem, g)) for g in problem.groups}
     found = {}
-    for group in sorted(problem.groups, key=lambda g: places[g.atom]):
+    for group in problem.counted(sorted(problem.groups, key=lambda g: places[g.atom])):
         found[group.atom] = _measured(problem, group, scores[group.atom], trials)
     measured = {g.atom: found[g.atom] for g in problem.groups}
     best = believed(problem, (measured, _even(measured, scores)), trials)
