@@ -9,11 +9,12 @@ make queries and keys whose directions are not correlated and are of the same si
 E[k_i^2] = D_i, falling: if q and k are independent, keeping the first r directions is the best approximation
 of rank r of the scores. Source: Wong et al., "A3: an Analytical Low-Rank Approximation Framework for
 Attention", 2025, its component QK without rotary embeddings. Adapted: both sides get the root of D, so that
-weights tell directions apart as well as activations do; heads of queries that share keys share a basis, found
-for the sum over them; directions smaller than a thousandth of the largest count as that large.
+neither becomes small or large; heads of queries that share keys share a basis, found for the sum over them;
+directions smaller than a thousandth of the largest count as that large.
 
 Only where queries and keys go from their makers to their product without anything that tells directions
-apart: no rotary embedding, no normalisation, no scale for each, and nobody else who reads them.
+apart: no rotary embedding, no normalisation, no scale for each, and nobody else who reads them. The criterion
+`query-key` sees D^2; squared weights do not.
 """
 
 from __future__ import annotations
