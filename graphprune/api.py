@@ -59,6 +59,7 @@ def prune(
     allocation: str = "",
     compensation: str = "",
     depth: str = "",
+    basis: str = "",
     round_to: int | str = 1,
     min_keep: float = 0.1,
     structures: str | Sequence[str] | None = None,
@@ -102,6 +103,8 @@ def prune(
         allocation: how many slots each group keeps.
         compensation: how the remaining weights are repaired.
         depth: what a layer is worth, where layers may go (`structures` names them).
+        basis: a change of basis to make first, so that directions of attention are slots: "attention",
+            "keys" or "values".
         round_to: kept channels and neurons are rounded up to a multiple of this; "auto" for the multiples
             that this machine's kernels compute at a time.
         min_keep: smallest share of slots any group keeps when a target or a global ranking decides.
@@ -139,6 +142,7 @@ def prune(
         ratios=dict(ratios or {}),
         seed=seed,
         depth=depth,
+        basis=basis,
     )
     wanted = Wanted(calib, calib_samples, preprocess, memory)
     settings = Settings(

@@ -42,8 +42,7 @@ def notes() -> Iterator[str]:
 def parts() -> Iterator[str]:
     """The passes of each kind."""
     for kind in (*KINDS, BASIS):
-        how = "of a recipe" if kind == BASIS else f"`--{kind}`"
-        yield f"### {PLURALS.get(kind, kind.capitalize() + 's')} ({how})"
+        yield f"### {PLURALS.get(kind, kind.capitalize() + 's')} (`--{kind}`)"
         yield ""
         yield "| name | needs | what it does |"
         yield "|---|---|---|"

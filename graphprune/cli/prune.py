@@ -128,6 +128,13 @@ from graphprune.cli.shared import (
     help="What a layer is worth, where layers may go (--structures layers).",
 )
 @click.option(
+    "--basis",
+    default="",
+    metavar="PASS",
+    shell_complete=names_of("basis"),
+    help="A change of basis to make first, so that directions of attention are slots.",
+)
+@click.option(
     "--memory", default="4GB", show_default=True, metavar="SIZE", help="Of activations and statistics."
 )
 @click.option(
@@ -209,6 +216,7 @@ def prune(ctx: click.Context, /, model: Path, **given: Any) -> None:
         ratios=ratios_by_name(ctx.meta.get("ratios", {})),
         seed=given["seed"],
         depth=given["depth"],
+        basis=given["basis"],
     )
     read = {
         "calibration data": given["calib"],

@@ -37,7 +37,7 @@ class Options:
         ratio: share of slots to remove from each group, in [0, 1); None if targets decide.
         targets: budgets to meet.
         recipe: name of a set of parts; "" for "auto", or for "plain" where a part is named.
-        criterion, reducer, normaliser, allocation, compensation, depth: names of passes instead of the
+        criterion, reducer, normaliser, allocation, compensation, depth, basis: names of passes instead of the
             recipe's; "".
         round_to: kept channels and neurons are rounded up to a multiple of this; "auto" for the multiples
             that this machine's kernels compute at a time.
@@ -64,6 +64,7 @@ class Options:
     ratios: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
     depth: str = ""
+    basis: str = ""
 
     def __post_init__(self) -> None:
         if (self.ratio is None) == (not self.targets):

@@ -128,6 +128,7 @@ def choose_parts(options: Options, obstacle: str = "") -> Parts:
         notes = (f"slots are scored by their weights and nothing is repaired: {obstacle}",)
     parts: dict[str, str] = {**dict(recipe.parts), **named}
     by_recipe = parts.pop("depth", "")
+    parts |= {"basis": options.basis} if options.basis else {}
     if options.ratio is not None and recipe.name in (AUTO, PLAIN) and "allocation" not in named:
         parts["allocation"] = "uniform"  # a ratio says what every group loses
         if "normaliser" not in named:

@@ -93,11 +93,10 @@ def _method(run: Run) -> dict[str, Any]:
     parts, inputs = run.decision.parts, run.inputs
     used = parts.scored_by if parts and any(a > 0 for a in run.decision.scores) else []
     used = [*used, "allocation", "compensation"]
+    used += [k for k in ("depth", "basis") if parts is not None and getattr(parts, k)]
     return {
         "recipe": parts.recipe if parts else None,
-        "parts": {}
-        if parts is None
-        else {k: getattr(parts, k) for k in (*used, *(["depth"] if parts.depth else []))},
+        "parts": {} if parts is None else {k: getattr(parts, k) for k in used},
         "notes": list(parts.notes) if parts else [],
         "rounding": dict(run.decision.rounding),
         "calibration": None

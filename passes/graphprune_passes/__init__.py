@@ -19,7 +19,8 @@ from graphprune_passes.allocations import (
     uniform,
     waterfill,
 )
-from graphprune_passes.bases import values
+from graphprune_passes.bases import attention, values
+from graphprune_passes.bases import keys as keys_basis
 from graphprune_passes.compensations import batch_norm, merge
 from graphprune_passes.criteria import (
     activations,
@@ -221,6 +222,21 @@ PASSES = (
     Pass("compensation", "refit-m-bn", compensations.refit_moment_bn, "refit-m, then bn-recal", "inputs"),
     Pass("compensation", "bn-recal", batch_norm.recalibrate, "estimate batch normalisation again", "inputs"),
     Pass("basis", "values", values.turned, "directions of values by what they add (MoDeGPT)", "inputs"),
+    Pass(
+        "basis",
+        "keys",
+        keys_basis.turned,
+        "directions of queries and keys by what they tell scores (A3); where values share their width, as in "
+        "one axis of three, take `attention`",
+        "inputs",
+    ),
+    Pass(
+        "basis",
+        "attention",
+        attention.turned,
+        "both: `keys`, and values also where they share a width with queries and keys",
+        "inputs",
+    ),
     Pass(
         "depth",
         "output-loss",

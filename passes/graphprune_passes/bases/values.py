@@ -16,7 +16,7 @@ maker, its bias, or a reader.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from graphprune.analysis import Analysis, Group
 from graphprune.analysis.facts import NodeFacts
 from graphprune.passes import ScoringProblem
 from graphprune.statistics import Linear, unit_columns
+from graphprune_passes.bases.turns import Turn, bias_of, matrix_of, turned_weights
 from graphprune_passes.criteria.units import Floats, Ints, unit_numbers
 
 Array = NDArray[Any]
@@ -39,31 +40,50 @@ _PRODUCTS = frozenset({"MatMul", "Einsum"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Values:
-    """The values of all heads: who makes them, who reads them, and which row and columns are whose."""
+class Values:
+    """The values of all heads.
+
+    Attributes:
+        group: their width.
+        maker: the operator that makes them.
+        rows: the unit of each output of the maker, -1 for none.
+        readers: the operators that read them, and the unit of each column.
+    """
 
     group: Group
     maker: Linear
-    rows: Ints  # the unit of each output of the maker
+    rows: Ints
     readers: tuple[tuple[Linear, Ints], ...]
+
+
+Find = Callable[[ScoringProblem, Group], Values | None]
 
 
 def turned(problem: ScoringProblem) -> Mapping[str, Array]:
     """New values of the weights that make and read values of attention."""
-    found = [v for g in problem.groups if g.kind == "head-dim" and (v := _values(problem, g))]
+    return turned_weights(problem, turns(problem))
+
+
+def turns(problem: ScoringProblem, find: Find | None = None) -> list[Turn]:
+    """What makes and reads values, turned.
+
+    Args:
+        problem: a model with statistics.
+        find: where the values of a group are; by default where nothing else is cut along with them.
+    """
+    found = [v for g in problem.groups if g.kind == "head-dim" and (v := (find or values_of)(problem, g))]
     problem.statistics.collect([v.maker for v in found])
-    weights: dict[str, Array] = {}
+    made: list[Turn] = []
+    touched: set[str] = set()
     for values in found:
-        if not _touched(values) & weights.keys():
-            weights |= _in_new_basis(problem, values)
-    return weights
+        weights = {values.maker.weight, *(item.weight for item, _ in values.readers)}
+        new = [] if weights & touched else list(_turns(problem, values))
+        made += new
+        touched |= {t.item.weight for t in new}
+    return made
 
 
-def _touched(values: _Values) -> set[str]:
-    return {values.maker.weight, *(item.weight for item, _ in values.readers)}
-
-
-def _values(problem: ScoringProblem, group: Group) -> _Values | None:
+def values_of(problem: ScoringProblem, group: Group) -> Values | None:
     """The values whose width a group is; None if it is not, or they may not be turned."""
     analysis, linear = problem.analysis, problem.statistics.linear
     makers, readers = [], []
@@ -82,12 +102,21 @@ def _values(problem: ScoringProblem, group: Group) -> _Values | None:
         return None
     if not _only_mixed(analysis, group, maker, {r.node for r, _ in readers}):
         return None
-    units = unit_numbers(analysis.weights[maker.weight].dims, analysis, group)
-    shaped = np.broadcast_to(units, analysis.weights[maker.weight].shape)
-    seen = maker.layout.matrix(maker.view(shaped))
-    if len(seen) != 1 or (seen != seen[:, :, :1]).any() or any(len(u) != 1 for _, u in readers):
+    rows = unit_rows(maker, analysis, group)
+    if rows is None or any(len(u) != 1 for _, u in readers):
         return None
-    return _Values(group, maker, seen[0, :, 0].astype(np.int64), tuple(readers))
+    return Values(group, maker, rows, tuple(readers))
+
+
+def unit_rows(maker: Linear, analysis: Analysis, group: Group) -> Ints | None:
+    """The unit of each output of an operator, -1 for none; None if it has several blocks or no such form."""
+    weight = analysis.weights[maker.weight]
+    units = np.broadcast_to(unit_numbers(weight.dims, analysis, group), weight.shape)
+    seen = maker.layout.matrix(maker.view(units))
+    bias = analysis.facts.weights[maker.bias].size if maker.bias else seen.shape[1]
+    if len(seen) != 1 or (seen != seen[:, :, :1]).any() or bias != seen.shape[1]:
+        return None
+    return seen[0, :, 0].astype(np.int64)
 
 
 def _only_mixed(analysis: Analysis, group: Group, maker: Linear, readers: set[str]) -> bool:
@@ -119,20 +148,11 @@ def _is_blind(analysis: Analysis, group: Group, node: NodeFacts, flow: set[str],
     return node.op in _MOVES and not node.bodies and not mixed
 
 
-def _in_new_basis(problem: ScoringProblem, values: _Values) -> dict[str, Array]:
-    analysis, size = problem.analysis, values.group.size
-    maker = values.maker
-    made = maker.layout.matrix(maker.view(problem.weight_array(maker.weight))).astype(np.float64)
-    bias = problem.weight_array(maker.bias).astype(np.float64) if maker.bias else None
-    places = (
-        np.broadcast_to(unit_numbers(analysis.weights[maker.bias].dims, analysis, values.group), bias.shape)
-        if bias is not None
-        else None
-    )
-    read = [
-        item.layout.matrix(item.view(problem.weight_array(item.weight))).astype(np.float64)
-        for item, _ in values.readers
-    ]
+def _turns(problem: ScoringProblem, values: Values) -> Iterator[Turn]:
+    """What makes and reads the values, turned head by head."""
+    size, maker = values.group.size, values.maker
+    made, bias = matrix_of(problem, maker), bias_of(problem, maker)
+    read = [matrix_of(problem, item) for item, _ in values.readers]
     (moments,) = problem.statistics.moments(maker)
     for head in range(int(values.rows.max()) // size + 1):
         rows = _of_head(values.rows, head, size)
@@ -140,8 +160,7 @@ def _in_new_basis(problem: ScoringProblem, values: _Values) -> dict[str, Array]:
         if len(rows) != size or not any(columns):
             continue
         weight = made[0][rows] * maker.gain
-        shift = np.zeros(size) if bias is None or places is None else bias[_of_head(places, head, size)]
-        mean = weight @ moments.mean + shift
+        mean = weight @ moments.mean + bias[rows]
         second = weight @ moments.covariance @ weight.T + np.outer(mean, mean)
         outputs = [
             m[0][:, c] * i.gain
@@ -149,18 +168,9 @@ def _in_new_basis(problem: ScoringProblem, values: _Values) -> dict[str, Array]:
             for c in cs
         ]
         forth, back = basis(second, np.concatenate(outputs))
-        made[0][rows] = forth.T @ made[0][rows]
-        if bias is not None and places is not None:
-            bias[_of_head(places, head, size)] = forth.T @ shift
-        for matrix, copies in zip(read, columns, strict=True):
-            for c in copies:
-                matrix[0][:, c] = matrix[0][:, c] @ back.T
-    found = {maker.weight: _stored(problem, maker, made)}
-    if bias is not None:
-        found[maker.bias] = bias.astype(problem.weight_array(maker.bias).dtype)
-    for (item, _), matrix in zip(values.readers, read, strict=True):
-        found[item.weight] = _stored(problem, item, matrix)
-    return found
+        yield Turn(maker, rows, forth.T)
+        for (item, _), copies in zip(values.readers, columns, strict=True):
+            yield from (Turn(item, c, back.T, reads=True) for c in copies)
 
 
 def basis(second: Floats, reader: Floats) -> tuple[Floats, Floats]:
@@ -183,8 +193,3 @@ def _copies(units: Ints, head: int, size: int) -> Iterator[Ints]:
     places = _of_head(units, head, size)
     if len(places) % size == 0:
         yield from places.reshape(size, -1).T
-
-
-def _stored(problem: ScoringProblem, item: Linear, matrix: Floats) -> Array:
-    like = problem.analysis.facts.weights[item.weight].numpy()
-    return item.stored(item.layout.tensor(matrix, item.shape), like)
