@@ -395,10 +395,12 @@ def run_plan(what: Any, plan: Plan, settings: Settings, seed: int = 0) -> Run:
     after = costs.cost({a: s.count for a, s in keeps.items()})
     groups = tuple(g for g in analysis.by_atom.values() if g.atom in keeps)
     decision = Decision(keeps, Candidates(groups, plan.reasons), {}, 0.0, costs.original(), after)
-    notes = () if given is None else given.notes
-    run = Run(
-        source, settings, normal, analysis, decision, plan, inputs=inputs, given=given, warnings=[*notes]
-    )
+    notes = [] if given is None else [*given.notes]
+    if not repair and (basis := plan.repair.get("basis")):
+        notes.append(
+            f"the plan's slots were chosen after the change of basis {basis}, which was not made here"
+        )
+    run = Run(source, settings, normal, analysis, decision, plan, inputs=inputs, given=given, warnings=notes)
     with blamed_on_model(source.model):
         return _repair_and_carry_out(run, str(repair.get("compensation", "none")), seed, clock)
 

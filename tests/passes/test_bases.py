@@ -138,3 +138,6 @@ def test_a_plan_repeats_the_basis(recipe: str, tmp_path: Path) -> None:
     assert result.plan.repair["basis"] == "values"
     again = graphprune.apply(result.plan, model, benchmark=False)
     assert again.model.SerializeToString() == result.model.SerializeToString()
+    bare = graphprune.apply(result.plan, model, benchmark=False, repair=False)
+    told = "change of basis values, which was not made here"
+    assert [any(told in w for w in r.report["warnings"]) for r in (again, bare)] == [False, True]
