@@ -225,7 +225,10 @@ class Onnxsim(_Best):
         import onnxsim
 
         super().__init__(path, score)
-        self._simple = onnxsim.simplify(onnx.load(path))[0]
+        try:
+            self._simple = onnxsim.simplify(onnx.load(path))[0]
+        except RuntimeError as error:
+            raise NotPossibleError(f"it cannot read the model: {str(error).splitlines()[0]}") from error
         self._given = onnx.load(path)
         self._left: dict[tuple[str, float], float] = {}
 
