@@ -170,6 +170,8 @@ def _deployed(found: Mapping[str, Any], methods: Sequence[str]) -> Iterator[str]
         entry = found[name]
         records, dense = entry["records"], entry["dense"]
         cells = [marked(records, m, s, g * dense) for m in methods for s, g in GOALS.items()]
+        if not any(cells):
+            continue
         rows.append([title, f"{task}, {METRICS[entry['metric']]}", f"{dense:.3f}", *cells])
     head = [f"{m} {1 - s:.0%}" for m in methods for s in GOALS]
     yield from table(["model", "task, metric", "original", *head], rows)
