@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 import threadpoolctl
 from numpy.typing import NDArray
@@ -199,7 +198,7 @@ class Inputs:
         seen, analysis = self.statistics, self.statistics.analysis
         groups = [g for g in analysis.groups if g.atom in cut]
         return [
-            Looked(i.node, i.layout.matrix(np.empty(i.shape, np.int8)).shape[2], seen.count(i))
+            Looked(i.node, i.sizes[2], seen.count(i))
             for i in seen.linear
             if any(unit_columns(i, analysis, g) is not None for g in groups)
         ]

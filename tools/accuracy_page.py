@@ -119,20 +119,20 @@ def _methods(records: Records) -> Iterator[str]:
         yield from (line + "\n" for line in _notes(records, method))
 
 
-def _notes(records: Records, rival: str) -> Iterator[str]:
+def _notes(records: Records, method: str) -> Iterator[str]:
     """Which criterion was best, and why nothing is there where nothing is."""
     used: dict[str, list[str]] = {}
     failed: dict[str, list[str]] = {}
     for key, record in records.items():
         name, share, _ = key.split(" | ")
-        if name == rival and ("note" in record or "why" in record):
+        if name == method and ("note" in record or "why" in record):
             text, where = (record["note"], used) if "value" in record else (record["why"], failed)
             where.setdefault(text, []).append(f"{1 - float(share):.0%}")
     if used:
         told = "; ".join(f"{note} ({', '.join(at)})" for note, at in used.items())
-        yield f"{rival}'s best: {told}."
+        yield f"{method}'s best: {told}."
     for why, at in failed.items():
-        yield f"{rival} at {', '.join(at)}: {why.removeprefix('NotPossibleError: ')}."
+        yield f"{method} at {', '.join(at)}: {why.removeprefix('NotPossibleError: ')}."
 
 
 def _complete(found: Mapping[str, Any]) -> Iterator[str]:

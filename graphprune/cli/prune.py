@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ from graphprune.cli.shared import (
     progress,
     read_bytes,
 )
+
+
+def pass_option(kind: str, what: str) -> Callable[[Any], Any]:
+    """An option that names a pass of a kind, completed by the names there are."""
+    return click.option(f"--{kind}", default="", metavar="PASS", shell_complete=names_of(kind), help=what)
 
 
 @click.command(
@@ -85,55 +91,13 @@ from graphprune.cli.shared import (
     shell_complete=names_of("recipe"),
     help="Which method: see `graphprune recipes` [auto].",
 )
-@click.option(
-    "--criterion",
-    default="",
-    metavar="PASS",
-    shell_complete=names_of("criterion"),
-    help="How slots are scored, instead of the recipe's.",
-)
-@click.option(
-    "--reducer",
-    default="",
-    metavar="PASS",
-    shell_complete=names_of("reducer"),
-    help="How the scores of a slot's weights become one.",
-)
-@click.option(
-    "--normaliser",
-    default="",
-    metavar="PASS",
-    shell_complete=names_of("normaliser"),
-    help="How scores are made comparable between groups.",
-)
-@click.option(
-    "--allocation",
-    default="",
-    metavar="PASS",
-    shell_complete=names_of("allocation"),
-    help="How many slots each group keeps.",
-)
-@click.option(
-    "--compensation",
-    default="",
-    metavar="PASS",
-    shell_complete=names_of("compensation"),
-    help="How the remaining weights are repaired.",
-)
-@click.option(
-    "--depth",
-    default="",
-    metavar="PASS",
-    shell_complete=names_of("depth"),
-    help="What a layer is worth, where layers may go (--structures layers).",
-)
-@click.option(
-    "--basis",
-    default="",
-    metavar="PASS",
-    shell_complete=names_of("basis"),
-    help="A change of basis to make first, so that directions of attention are slots.",
-)
+@pass_option("criterion", "How slots are scored, instead of the recipe's.")
+@pass_option("reducer", "How the scores of a slot's weights become one.")
+@pass_option("normaliser", "How scores are made comparable between groups.")
+@pass_option("allocation", "How many slots each group keeps.")
+@pass_option("compensation", "How the remaining weights are repaired.")
+@pass_option("depth", "What a layer is worth, where layers may go (--structures layers).")
+@pass_option("basis", "A change of basis to make first, so that directions of attention are slots.")
 @click.option(
     "--memory", default="4GB", show_default=True, metavar="SIZE", help="Of activations and statistics."
 )

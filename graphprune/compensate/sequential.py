@@ -252,14 +252,9 @@ class _Repairer:
         fitted, shift = np.zeros(weight.shape), np.zeros(weight.shape[:2])
         loss = np.zeros(3)
         widest = int(columns.sum(axis=-1).max())  # each group of a convolution is fitted by itself
-        if not state and not self._comparable(item):
+        if why := self._obstacle(item):
             self.result.operators.append(
-                Repaired(item.node, columns.shape[-1], widest, 0, 0.0, 0.0, float("inf"), _ROUTED)
-            )
-            return
-        if not fits(item, self.how.budget):
-            self.result.operators.append(
-                Repaired(item.node, columns.shape[-1], widest, 0, 0.0, 0.0, float("inf"), _TOO_WIDE)
+                Repaired(item.node, columns.shape[-1], widest, 0, 0.0, 0.0, float("inf"), why)
             )
             return
         moments = self._moments(item, weight, columns, rows)
@@ -326,6 +321,12 @@ class _Repairer:
             if item.bias and self.how.centred and not isinstance(item.layout, StateLayout):
                 found[item.bias] = self._shifted_bias(item, shift)
         return found
+
+    def _obstacle(self, item: Linear) -> str:
+        """Why an operator cannot be fitted at all, or ""."""
+        if not isinstance(item.layout, StateLayout) and not self._comparable(item):
+            return _ROUTED
+        return "" if fits(item, self.how.budget) else _TOO_WIDE
 
     def _comparable(self, item: Linear) -> bool:
         """Whether the same rows reach the operator in both networks, which data may choose."""

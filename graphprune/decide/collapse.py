@@ -38,8 +38,8 @@ def collapses(
         parts: the passes that decided.
         min_keep: the floor that was asked for, as a share.
     """
-    wide = [g for g in groups if g.size >= _SMALLEST]
-    lost = [g for g in wide if _next_to_nothing(g, counts[g.atom], steps[g.atom], _measured(parts))]
+    wide, measured = [g for g in groups if g.size >= _SMALLEST], _measured(parts)
+    lost = [g for g in wide if _next_to_nothing(g, counts[g.atom], steps[g.atom], measured)]
     gone = {g.atom for g in lost}
     others = [g for g in wide if g.atom not in gone]
     if not lost or not others or parts.allocation == "uniform":

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.analysis.facts import NodeFacts
+from graphprune.analysis.letters import einsum_letters
 from graphprune.gradient.product import Values, default_domain
 
 Array = NDArray[Any]
@@ -24,7 +25,8 @@ def plain_einsum(node: NodeFacts) -> bool:
 
 def _einsum(node: NodeFacts, values: Values, given: Sequence[Any], asked: Sequence[bool]) -> Sequence[Any]:
     arrays = [values[n] for n in node.inputs]
-    terms, out = _terms(_text(node), [a.ndim for a in arrays])
+    letters, result = einsum_letters(_text(node), [a.ndim for a in arrays])
+    terms, out = [tuple(t) for t in letters], tuple(result)
     sizes: dict[str, int] = {}
     for array, term in zip(arrays, terms, strict=True):
         for letter, size in zip(term, array.shape, strict=True):
@@ -75,26 +77,6 @@ def _pair(a: Array, left: Term, b: Array, right: Term, later: set[str]) -> tuple
 def _summed(array: Array, term: Term, kept: set[str]) -> tuple[Array, Term]:
     axes = tuple(k for k, x in enumerate(term) if x not in kept)
     return array.sum(axis=axes) if axes else array, tuple(x for x in term if x in kept)
-
-
-def _terms(equation: str, ranks: Sequence[int]) -> tuple[list[Term], Term]:
-    """The names of the axes of each operand and of the result, an ellipsis spelt out."""
-    before, _, after = equation.partition("->")
-    texts = before.split(",")
-    most = max(
-        (r - len(t.replace("...", "")) for t, r in zip(texts, ranks, strict=True) if "..." in t), default=0
-    )
-    dots = tuple(f".{k}" for k in range(most))
-
-    def spelt(text: str, count: int) -> Term:
-        first, has, last = text.partition("...")
-        return (*first, *(dots[most - count :] if has else ()), *last)
-
-    terms = [spelt(t, r - len(t.replace("...", ""))) for t, r in zip(texts, ranks, strict=True)]
-    if "->" not in equation:
-        letters = sorted(x for x in before if x.isalpha() and before.count(x) == 1)
-        after = "..." * ("..." in before) + "".join(letters)
-    return terms, spelt(after, most)
 
 
 def _text(node: NodeFacts) -> str:

@@ -143,8 +143,7 @@ class Statistics:
         Operators in bodies take a run of their own. `done` of `total` batches have been run before.
         """
         for item in items:
-            blocks = len(item.layout.matrix(np.empty(item.shape, np.int8)))
-            self._found[item.node, item.weight] = [Moments() for _ in range(blocks)]
+            self._found[item.node, item.weight] = [Moments() for _ in range(item.sizes[0])]
         every = [(i, u) for i in items for u in i.uses]
         uses, inside = [p for p in every if not p[1].outer], [p for p in every if p[1].outer]
         with Parts(self.model, self.analysis, {u.input for _, u in uses}) as parts:
@@ -166,7 +165,7 @@ class Statistics:
             for moments in self._found[item.node, item.weight]:
                 if not moments.count:
                     self._unreached.add((item.node, item.weight))
-                    unseen(moments, item.layout.matrix(np.empty(item.shape, np.int8)).shape[2])
+                    unseen(moments, item.sizes[2])
 
     def _add(self, uses: Sequence[tuple[Linear, Linear]], found: Feeds, number: int, batches: int) -> None:
         """Take in those of the tensors of a batch that operators (or their twins) read.
@@ -177,7 +176,7 @@ class Statistics:
             if use.input not in found or not found[use.input].size:
                 continue
             x = found[use.input]
-            columns = item.layout.matrix(np.empty(item.shape, np.int8)).shape[2]
+            columns = item.sizes[2]
             share = -(-max(self._rows, 8 * columns) // (batches * len(item.uses)))
             count = use.layout.count(x, use.shape)
             chosen = None
@@ -195,5 +194,5 @@ def _outers(items: Sequence[Linear]) -> Iterator[str]:
 
 
 def _bytes(item: Linear) -> int:
-    blocks, _, columns = item.layout.matrix(np.empty(item.shape, np.int8)).shape
+    blocks, _, columns = item.sizes
     return int(16 * blocks * columns**2)

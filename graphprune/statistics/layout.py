@@ -110,16 +110,7 @@ class ConvLayout(Layout):
 
     def rows(self, x: Array, weight_shape: Sequence[int], chosen: Array | None) -> Rows:
         view, spatial = self._patches(np.asarray(x, np.float32), weight_shape)
-        # view: samples, channels, *places, *kernel
-        samples = view.shape[0]
-        places = view.shape[2 : 2 + spatial]
-        total = samples * int(np.prod(places, dtype=np.int64))
-        chosen = np.arange(total) if chosen is None else chosen
-        where = np.unravel_index(chosen, (samples, *places))
-        index: tuple[Any, ...] = (where[0], slice(None), *where[1:])
-        patches = view[index]  # rows, channels, *kernel
-        rows = patches.reshape(len(chosen), self.group, -1)
-        return np.ascontiguousarray(rows.transpose(1, 0, 2))
+        return rows_of_patches(view, spatial, self.group, chosen)
 
     def count(self, x: Array, weight_shape: Sequence[int]) -> int:
         view, spatial = self._patches(x, weight_shape)
@@ -159,6 +150,18 @@ class ConvLayout(Layout):
         if self.auto == "VALID" or not self.pads:
             return [0] * len(kernel), [0] * len(kernel)
         return list(self.pads[: len(kernel)]), list(self.pads[len(kernel) :])
+
+
+def rows_of_patches(view: Array, spatial: int, group: int, chosen: Array | None) -> Rows:
+    """Patches `(samples, channels, *places, *kernel)` as rows `(group, rows, columns)`; only the `chosen`."""
+    samples, places = view.shape[0], view.shape[2 : 2 + spatial]
+    total = samples * int(np.prod(places, dtype=np.int64))
+    chosen = np.arange(total) if chosen is None else chosen
+    where = np.unravel_index(chosen, (samples, *places))
+    index: tuple[Any, ...] = (where[0], slice(None), *where[1:])
+    patches = view[index]  # rows, channels, *kernel
+    rows = patches.reshape(len(chosen), group, -1)
+    return np.ascontiguousarray(rows.transpose(1, 0, 2))
 
 
 @dataclass(frozen=True, slots=True)

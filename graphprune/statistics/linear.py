@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from graphprune.analysis import Analysis, Group, Weight
 from graphprune.analysis.facts import NodeFacts
+from graphprune.analysis.letters import einsum_letters, matmul_letters
 from graphprune.analysis.links import Links
 from graphprune.dims.evaluate import slots_of
 from graphprune.statistics.layout import (
@@ -20,12 +21,17 @@ from graphprune.statistics.layout import (
     RecurrentLayout,
     StateLayout,
 )
-from graphprune.statistics.products import of_equation, of_matmul
+from graphprune.statistics.products import product_layout
 from graphprune.statistics.transposed import ConvTransposeLayout
 
 Array = NDArray[Any]
 
 _LEAST_MEMORY = 1 << 26  # bytes
+# Products of bytes, whose weights cannot be refitted and which have no place for a bias of real numbers.
+_OF_BYTES = frozenset(
+    "ConvInteger QLinearConv QLinearMatMul MatMulInteger MatMulIntegerToFloat DynamicQuantizeMatMul".split()
+)
+_WEIGHT_AT = {"QLinearConv": 3, "QLinearMatMul": 3}  # inputs; the second one elsewhere
 _MOVES = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Flatten", "Cast"})
 
 
@@ -70,6 +76,12 @@ class Linear:
         """This operator and its twins."""
         return (self, *self.twins)
 
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Blocks, outputs and columns of its matrix form."""
+        blocks, outputs, columns = self.layout.matrix(np.empty(self.shape, np.int8)).shape
+        return blocks, outputs, columns
+
     def view(self, stored: Array) -> Array:
         """The stored weight as the operator sees it."""
         return stored.reshape(self.shape) if self.order is None else stored.reshape(-1)[self.order]
@@ -89,7 +101,7 @@ def working_memory(item: Linear) -> int:
     For each block those of two halves of the inputs, a covariance and its inverse; two more for the block at
     work.
     """
-    blocks, _, columns = item.layout.matrix(np.empty(item.shape, np.int8)).shape
+    blocks, _, columns = item.sizes
     return int(8 * (4 * blocks + 2) * columns**2)
 
 
@@ -147,10 +159,12 @@ class _Finder:
     def _of(self, node: NodeFacts) -> Iterator[Linear]:
         shapes = self.analysis.recording.shapes
         match node.op:
-            case "Conv" | "FusedConv":
-                rank = len(shapes.get(node.inputs[1], ())) - 2
+            case "Conv" | "FusedConv" | "ConvInteger" | "QLinearConv":
+                at = _WEIGHT_AT.get(node.op, 1)
+                rank = len(shapes.get(node.inputs[at], ())) - 2
                 if rank > 0:
-                    yield from self._make(node, 0, 1, _conv(node, rank), 2)
+                    place = "" if node.op in _OF_BYTES else 2
+                    yield from self._make(node, 0, at, _conv(node, rank), place)
             case "ConvTranspose":
                 rank = len(shapes.get(node.inputs[1], ())) - 2
                 if rank > 0:
@@ -163,13 +177,8 @@ class _Finder:
                 yield from self._make(node, 0, 1, MatMulLayout(), "add")
             case "Gemm" | "FusedGemm" | "MatMul" | "FusedMatMul" | "Einsum":
                 yield from self._product(node)
-            case "QLinearConv" | "ConvInteger":
-                at = 3 if node.op == "QLinearConv" else 1
-                rank = len(shapes.get(node.inputs[at], ())) - 2
-                if rank > 0:
-                    yield from self._make(node, 0, at, _conv(node, rank), "")
-            case "QLinearMatMul" | "MatMulInteger" | "MatMulIntegerToFloat" | "DynamicQuantizeMatMul":
-                at = 3 if node.op == "QLinearMatMul" else 1
+            case op if op in _OF_BYTES:
+                at = _WEIGHT_AT.get(op, 1)
                 if _is_stacked(*(shapes.get(node.inputs[k], ()) for k in (0, at))):
                     yield from self._make(node, 0, at, MatMulLayout(), "")
             case "LSTM" | "GRU" | "RNN":
@@ -187,17 +196,12 @@ class _Finder:
         if len(constant) < 2 or constant[0] == constant[1]:
             return
         given = int(constant[0])
-        x, w = (self.analysis.recording.shapes.get(node.inputs[k], ()) for k in (given, 1 - given))
-        if node.op == "Einsum":
-            layout = of_equation(str(node.attributes.get("equation", "")), given, len(x), len(w))
-        elif any(node.attributes.get(a) for a in ("transBatchA", "transBatchB")):
-            layout = None
-        else:
-            turned = [bool(node.attributes.get(a)) for a in ("transA", "transB")]
-            layout = of_matmul(given, len(x), len(w), turned[given], turned[1 - given])
-        if layout is None or not layout.suits(x, w):
+        sizes = [self.analysis.recording.shapes.get(n, ()) for n in node.inputs[:2]]
+        letters = _letters(node, [len(s) for s in sizes], 1 - given)
+        layout = None if letters is None else product_layout(letters, given, sizes)
+        if layout is None:
             return
-        place: int | str = "add" if layout.trailing(w) else ""
+        place: int | str = "add" if layout.trailing(sizes[1 - given]) else ""
         if node.op in ("Gemm", "FusedGemm"):
             place = 2 if place and _adds_plainly(node) else ""
         yield from self._make(node, given, 1 - given, layout, place, float(node.attributes.get("alpha", 1.0)))
@@ -291,33 +295,52 @@ def _is_stacked(x: tuple[int, ...], weight: tuple[int, ...]) -> bool:
     return not stacks or (len(x) >= len(weight) and x[-2 - len(stacks) : -2] == stacks)
 
 
+def _letters(node: NodeFacts, ranks: Sequence[int], weight: int) -> tuple[list[str], str] | None:
+    """The letters of a product; None where the input is repeated over axes that only the weight has."""
+    if node.op == "Einsum":
+        equation = str(node.attributes.get("equation", "")).replace(" ", "")
+        operands = equation.partition("->")[0].split(",")
+        if len(operands) != 2 or len(operands[weight].replace("...", "")) != ranks[weight]:
+            return None
+        return einsum_letters(equation, ranks)
+    turned = [bool(node.attributes.get(a)) for a in ("transA", "transB")]
+    if min(ranks) < 2 or ranks[weight] > ranks[1 - weight]:
+        return None
+    batched = any(node.attributes.get(a) for a in ("transBatchA", "transBatchB"))
+    return None if batched else matmul_letters(ranks, turned)
+
+
 def _adds_plainly(node: NodeFacts) -> bool:
     """Whether a Gemm adds its last operand as it is."""
     return float(node.attributes.get("beta", 1.0)) == 1.0
 
 
-def _conv(node: NodeFacts, rank: int) -> ConvLayout:
-    def ints(name: str, default: int, count: int) -> tuple[int, ...]:
-        return tuple(int(v) for v in node.attributes.get(name) or [default] * count)
+def _ints(node: NodeFacts, name: str, default: int, count: int) -> tuple[int, ...]:
+    return tuple(int(v) for v in node.attributes.get(name) or [default] * count)
 
+
+def _conv(node: NodeFacts, rank: int) -> ConvLayout:
     return ConvLayout(
         int(node.attributes.get("group") or 1),
-        ints("strides", 1, rank),
-        ints("dilations", 1, rank),
-        ints("pads", 0, 2 * rank),
+        _ints(node, "strides", 1, rank),
+        _ints(node, "dilations", 1, rank),
+        _ints(node, "pads", 0, 2 * rank),
         str(node.attributes.get("auto_pad") or "NOTSET"),
     )
 
 
 def _conv_transpose(node: NodeFacts, rank: int) -> ConvTransposeLayout:
-    def ints(name: str, default: int, count: int) -> tuple[int, ...]:
-        return tuple(int(v) for v in node.attributes.get(name) or [default] * count)
-
-    group, strides = int(node.attributes.get("group") or 1), ints("strides", 1, rank)
+    group, strides = int(node.attributes.get("group") or 1), _ints(node, "strides", 1, rank)
     auto = str(node.attributes.get("auto_pad") or "NOTSET")
-    if auto != "NOTSET" or node.attributes.get("output_shape") or set(ints("dilations", 1, rank)) != {1}:
+    if (
+        auto != "NOTSET"
+        or node.attributes.get("output_shape")
+        or set(_ints(node, "dilations", 1, rank)) != {1}
+    ):
         return ConvTransposeLayout(group, strides)
-    return ConvTransposeLayout(group, strides, ints("pads", 0, 2 * rank), ints("output_padding", 0, rank))
+    return ConvTransposeLayout(
+        group, strides, _ints(node, "pads", 0, 2 * rank), _ints(node, "output_padding", 0, rank)
+    )
 
 
 def unit_columns(item: Linear, analysis: Analysis, group: Group) -> NDArray[np.int64] | None:

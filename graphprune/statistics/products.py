@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -80,60 +79,32 @@ class ProductLayout(Layout):
         return tuple(size[c] for c in self.outgoing) if ends else ()
 
 
-def of_equation(equation: str, given: int, rank: int, other: int) -> ProductLayout | None:
-    """The layout of an Einsum of an input and a weight; None if it is no such product.
-
-    Args:
-        equation: of Einsum, with two operands; an ellipsis may stand in that of the input.
-        given: which of them is the input.
-        rank: axes of the input.
-        other: axes of the weight.
-    """
-    left, arrow, result = equation.replace(" ", "").partition("->")
-    terms = left.split(",")
-    if len(terms) != 2:
-        return None
-    if not arrow:
-        every = "".join(terms).replace("...", "")
-        single = "".join(sorted(c for c in set(every) if every.count(c) == 1))
-        result = ("..." if "..." in left else "") + single
-    free = [c for c in string.ascii_letters if c not in equation]
-    extra = max(0, rank - len(terms[given].replace("...", "")))
-    dots = "".join(free[:extra])
-    x, w = (terms[k].replace("...", dots if k == given else "") for k in (given, 1 - given))
-    return _checked(ProductLayout(x, w, result.replace("...", dots)), rank, other)
-
-
-def of_matmul(
-    given: int, rank: int, other: int, turned_given: bool = False, turned_weight: bool = False
+def product_layout(
+    letters: tuple[Sequence[str], str], given: int, sizes: Sequence[Sequence[int]]
 ) -> ProductLayout | None:
-    """The layout of `A @ B`, where either is the input, and the last two axes of either may be turned.
+    """The layout of a product of an input and a weight; None if it is no product of rows and a matrix.
+
+    That is where a letter stands twice, is added up in one operand alone, or names axes of which one is
+    stretched, or where nothing is added up.
 
     Args:
-        given: 0 if the input is A, 1 if it is B.
-        rank: axes of the input.
-        other: axes of the weight; axes beyond two are stacks that the input must have too.
-        turned_given: the input is transposed first.
-        turned_weight: the weight is transposed first.
+        letters: of both operands, and of the result.
+        given: which of them is the input.
+        sizes: of the axes of both operands.
     """
-    if rank < 2 or other < 2 or other > rank:
-        return None
-    lead = string.ascii_letters[3 : 3 + rank - 2]
-    x, w = ("ab", "bc") if given == 0 else ("bc", "ab")
-    x, w = x[::-1] if turned_given else x, w[::-1] if turned_weight else w
-    stacks = lead[len(lead) - (other - 2) :]
-    return _checked(ProductLayout(lead + x, stacks + w, f"{lead}ac"), rank, other)
-
-
-def _checked(layout: ProductLayout, rank: int, other: int) -> ProductLayout | None:
-    """None where a letter stands twice or is added up in one operand alone, or where nothing is added up."""
+    terms, result = letters
+    layout = ProductLayout(terms[given], terms[1 - given], result)
     every = (layout.given, layout.weight, layout.result)
-    if any(len(set(letters)) < len(letters) for letters in every) or "." in "".join(every):
-        return None
-    if len(layout.given) != rank or len(layout.weight) != other:
+    if any(len(set(t)) < len(t) for t in every) or any(map(_longer, terms, sizes)):
         return None
     x, w, y = map(set, every)
-    return layout if x <= w | y and w <= x | y and y <= x | w and layout.columns else None
+    product = x <= w | y and w <= x | y and y <= x | w and layout.columns
+    return layout if product and layout.suits(sizes[given], sizes[1 - given]) else None
+
+
+def _longer(term: str, sizes: Sequence[int]) -> bool:
+    """Whether there are not as many axes as letters."""
+    return len(term) != len(sizes)
 
 
 def _arranged(array: Array, letters: str, *groups: str) -> Array:

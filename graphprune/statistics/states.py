@@ -24,14 +24,17 @@ def open_states(model: ir.Model, recording: Recording) -> tuple[ir.Model, Record
         recording: of its tensors.
 
     Returns:
-        The copy, the recording of its tensors, and the names of the new ones.
+        The copy, or the model itself where nothing is lacking; the recording of its tensors, and the names of
+        the new ones.
     """
+    if not any(_lacks(n) for n in model.graph):
+        return model, recording, frozenset()
     copy = model.clone()
     editor = Editor(copy.graph)
     shapes, second = dict(recording.shapes), dict(recording.second)
     made: set[str] = set()
     for node in copy.graph:
-        if node.domain or node.op_type not in _RECURRENT or node.outputs[0].name:
+        if not _lacks(node):
             continue
         sizes = [_states(node, found) for found in (shapes, second)]
         if node.attributes.get_int("layout", 0) or not all(sizes):
@@ -40,6 +43,11 @@ def open_states(model: ir.Model, recording: Recording) -> tuple[ir.Model, Record
         shapes[name], second[name] = sizes
         made.add(name)
     return copy, dataclasses.replace(recording, shapes=frozen(shapes), second=frozen(second)), frozenset(made)
+
+
+def _lacks(node: ir.Node) -> bool:
+    """Whether an operator is recurrent and does not give all its states."""
+    return not node.domain and node.op_type in _RECURRENT and not node.outputs[0].name
 
 
 def _states(node: ir.Node, shapes: Shapes) -> tuple[int, ...]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 
-from graphprune.statistics.layout import Array, Layout, Rows
+from graphprune.statistics.layout import Array, Layout, Rows, rows_of_patches
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +130,4 @@ class ConvTransposeLayout(Layout):
         view = np.lib.stride_tricks.sliding_window_view(x, taps, axis=spatial)
         view = view[(slice(None), slice(None), *(slice(first, last) for first, last in span))]
         view = np.flip(view, axis=tuple(range(view.ndim - len(taps), view.ndim)))  # j counts backwards
-        places = view.shape[2 : 2 + len(taps)]
-        every = np.arange(view.shape[0] * prod(places)) if chosen is None else chosen
-        where = np.unravel_index(every, (view.shape[0], *places))
-        index: tuple[Any, ...] = (where[0], slice(None), *where[1:])
-        rows = view[index].reshape(len(every), self.group, -1)
-        return np.ascontiguousarray(rows.transpose(1, 0, 2))
+        return rows_of_patches(view, len(taps), self.group, chosen)

@@ -87,7 +87,7 @@ def _makers(problem: ScoringProblem, group: Group) -> Iterator[Linear]:
 def _numbered(item: Linear, analysis: Analysis) -> Labels | None:
     """Which row of the matrix made each element of the result; None where that cannot be said."""
     shape = analysis.recording.shapes.get(item.result)
-    blocks, outputs, _ = item.layout.matrix(np.empty(item.shape, np.int8)).shape
+    blocks, outputs, _ = item.sizes
     if shape is None or blocks != 1:
         return None
     if item.bias and analysis.facts.weights[item.bias].size != outputs:

@@ -34,7 +34,7 @@ from graphprune.statistics import Linear
 from graphprune_passes.bases import values
 from graphprune_passes.bases.flow import Flow, follow
 from graphprune_passes.bases.meetings import Rows, meeting
-from graphprune_passes.bases.turns import Turn, bias_of, rows_of, turned_weights
+from graphprune_passes.bases.turns import Turn, bias_of, rows_of, second_moment, turned_weights
 from graphprune_passes.criteria.units import Floats, Ints
 
 Array = NDArray[Any]
@@ -90,9 +90,7 @@ def _turns(problem: ScoringProblem, heads: _Heads) -> Iterator[Turn]:
 def _second(problem: ScoringProblem, item: Linear, rows: Ints) -> Floats:
     """The second moment of some outputs of an operator."""
     (moments,) = problem.statistics.moments(item)
-    weight = rows_of(problem, item, rows) * item.gain
-    mean = weight @ moments.mean + bias_of(problem, item)[rows]
-    return np.asarray(weight @ moments.covariance @ weight.T + np.outer(mean, mean))
+    return second_moment(rows_of(problem, item, rows) * item.gain, bias_of(problem, item)[rows], moments)
 
 
 def _heads(problem: ScoringProblem, group: Group) -> Iterator[_Heads]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Sequence
 
 from graphprune.analysis.facts import NodeFacts
+from graphprune.analysis.letters import einsum_letters, matmul_letters
 
 
 def product_letters(node: NodeFacts, ranks: Sequence[int]) -> tuple[tuple[str, str], str] | None:
@@ -21,17 +21,14 @@ def product_letters(node: NodeFacts, ranks: Sequence[int]) -> tuple[tuple[str, s
     if len(ranks) != 2 or node.domain not in ("", "com.microsoft"):
         return None
     if node.op == "Einsum":
-        left, arrow, result = str(node.attributes.get("equation", "")).replace(" ", "").partition("->")
-        terms = left.split(",")
-        every = (*terms, result)
-        if not arrow or len(terms) != 2 or any("." in t or len(set(t)) < len(t) for t in every):
+        equation = str(node.attributes.get("equation", ""))
+        if "." in equation or "->" not in equation or equation.count(",") != 1:
             return None
-        return (terms[0], terms[1]), result
+        terms, result = einsum_letters(equation, ranks)
+        return None if any(len(set(t)) < len(t) for t in (*terms, result)) else ((terms[0], terms[1]), result)
     if node.op not in ("MatMul", "FusedMatMul") or min(ranks) < 2:
         return None
     if any(node.attributes.get(a) for a in ("transBatchA", "transBatchB")):
         return None
-    lead = string.ascii_lowercase[: max(ranks) - 2]
-    a, b = ("YX" if node.attributes.get("transA") else "XY", "ZY" if node.attributes.get("transB") else "YZ")
-    before = [lead[len(lead) - (r - 2) :] for r in ranks]
-    return (before[0] + a, before[1] + b), lead + "XZ"
+    terms, result = matmul_letters(ranks, [bool(node.attributes.get(a)) for a in ("transA", "transB")])
+    return (terms[0], terms[1]), result

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.passes import ScoringProblem
-from graphprune.statistics import Linear
+from graphprune.statistics import Linear, Moments
 from graphprune_passes.criteria.units import Floats, Ints
 
 Array = NDArray[Any]
@@ -48,8 +48,14 @@ def rows_of(problem: ScoringProblem, item: Linear, rows: Ints) -> Floats:
 def bias_of(problem: ScoringProblem, item: Linear) -> Floats:
     """The bias of an operator of one block, by row of its matrix; zeros if there is none."""
     if not item.bias:
-        return np.zeros(matrix_of(problem, item).shape[1])
+        return np.zeros(item.sizes[1])
     return np.asarray(problem.weight_array(item.bias).reshape(-1).astype(np.float64))
+
+
+def second_moment(weight: Floats, shift: Floats, moments: Moments) -> Floats:
+    """E[y y^T] of what rows of a weight give, with their bias, of inputs with these moments."""
+    mean = weight @ moments.mean + shift
+    return np.asarray(weight @ moments.covariance @ weight.T + np.outer(mean, mean))
 
 
 def turned_weights(problem: ScoringProblem, turns: Iterable[Turn]) -> Mapping[str, Array]:

@@ -27,7 +27,7 @@ from graphprune.analysis import Analysis, Group
 from graphprune.analysis.facts import NodeFacts
 from graphprune.passes import ScoringProblem
 from graphprune.statistics import Linear, unit_columns
-from graphprune_passes.bases.turns import Turn, bias_of, matrix_of, turned_weights
+from graphprune_passes.bases.turns import Turn, bias_of, matrix_of, second_moment, turned_weights
 from graphprune_passes.criteria.units import Floats, Ints, unit_numbers
 
 Array = NDArray[Any]
@@ -159,9 +159,7 @@ def _turns(problem: ScoringProblem, values: Values) -> Iterator[Turn]:
         columns = [list(_copies(units[0], head, size)) for _, units in values.readers]
         if len(rows) != size or not any(columns):
             continue
-        weight = made[0][rows] * maker.gain
-        mean = weight @ moments.mean + bias[rows]
-        second = weight @ moments.covariance @ weight.T + np.outer(mean, mean)
+        second = second_moment(made[0][rows] * maker.gain, bias[rows], moments)
         outputs = [
             m[0][:, c] * i.gain
             for m, cs, (i, _) in zip(read, columns, values.readers, strict=True)

@@ -13,6 +13,7 @@ Removed layers leave their means behind, as everywhere here.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -65,12 +66,11 @@ def _order(
     removals = Removals(problem, len(units) * (len(units) + 1) // 2)
     left = [u for u in units if u not in last]
     order: list[tuple[Group, ...]] = []
-    runs = sum(range(2, len(left) + 1))
+    runs, done = sum(range(2, len(left) + 1)), itertools.count()
     while len(left) > 1:
-        gone, done = [g.atom for unit in order for g in unit], runs - sum(range(2, len(left) + 1))
-        losses = []
-        for number, unit in enumerate(left):
-            problem.say(done + number, runs)
+        gone, losses = [g.atom for unit in order for g in unit], []
+        for unit in left:
+            problem.say(next(done), runs)
             without = removals.without([*gone, *(g.atom for g in unit)])
             losses.append(measure(removals.whole, without))
         order.append(left.pop(int(np.argmin(losses))))
