@@ -62,6 +62,7 @@ class Subject:
         pins: free dimensions of the inputs that are fixed first.
         network: makes the torch network, for pruners of modules; None if there is none.
         complete: of the model in a file, the score on more samples; None where there are no more.
+        other: makes inputs of another data set; None where there is none.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Subject:
     pins: Mapping[str, int] = field(default_factory=dict)
     network: Callable[[], Any] | None = None
     complete: Callable[[Path], Mapping[str, Any]] | None = None
+    other: Callable[[], Any] | None = None
 
 
 def of_bundled(names: Sequence[str], complete: bool) -> Iterator[Subject]:
@@ -90,6 +92,7 @@ def of_bundled(names: Sequence[str], complete: bool) -> Iterator[Subject]:
             lambda file: float(bundled.evaluate(file)["value"]),
             network=lambda name=name, path=path: _bundled_network(name, path),
             complete=_complete(dense["task"]) if complete else None,
+            other=lambda task=dense["task"]: _other_data(task),
         )
 
 
@@ -98,6 +101,12 @@ def _complete(task: str) -> Callable[[Path], Mapping[str, Any]]:
     sys.path.insert(0, str(ROOT))
     split = importlib.import_module("models.train.complete").complete(task)
     return lambda file: bundled.evaluate(file, split=split)
+
+
+def _other_data(task: str) -> Mapping[str, Any]:
+    sys.path.insert(0, str(ROOT))
+    found: Mapping[str, Any] = importlib.import_module("accuracy_other_data").other_data(task)
+    return found
 
 
 def _bundled_network(name: str, path: Path) -> Any:
@@ -301,7 +310,7 @@ def key_of(method: str, share: float, seed: int) -> str:
 
 def _pruner(family: str, subject: Subject, path: Path, calibration: Any) -> Any:
     if family == "ours":
-        return Ours(path, calibration)
+        return Ours(path, calibration, subject.other)
     from accuracy_rivals import make_rival
 
     return make_rival(family, subject.network, path, subject.score)

@@ -7,7 +7,7 @@ that differ in nothing but the repair share their scores.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,10 @@ OURS: Mapping[str, Mapping[str, Any]] = {
 RIVALS = ("Torch-Pruning", "onnxsim")
 # Other recipes, measured by name only.
 OTHERS: Mapping[str, Mapping[str, Any]] = {
-    name: {"recipe": name} for name in ("flap", "obspa-id", "obspa-free", "ziplm", "gp-free", "gp-best")
-}
+    name: {"recipe": name}
+    for name in ("flap", "obspa-id", "obspa-ood", "obspa-free", "ziplm", "gp-free", "gp-best")
+} | {"auto on other data": AUTO}
+ON_OTHER_DATA = ("obspa-ood", "auto on other data")  # calibrated on inputs of another data set
 # The default with one part replaced.
 ABLATIONS: Mapping[str, Mapping[str, str]] = {
     f"{kind}: {name}": {**AUTO, kind: name}
@@ -63,10 +65,11 @@ class Ours:
     Args:
         path: of the model.
         calibration: feeds of single samples or batches, or arrays by input name.
+        other: makes inputs of another data set; None where there is none.
     """
 
-    def __init__(self, path: Path, calibration: Any) -> None:
-        self._path, self._calibration = path, calibration
+    def __init__(self, path: Path, calibration: Any, other: Callable[[], Any] | None = None) -> None:
+        self._path, self._calibration, self._other = path, calibration, other
         self._key: object = None
         self._bench: Workbench | None = None
         self._own = ""
@@ -77,21 +80,32 @@ class Ours:
 
         Raises:
             GraphPruneError: the budget cannot be reached, among others.
+            NotPossibleError: the method takes inputs of another data set, and there are none.
         """
         asked = {**OURS, **ABLATIONS, **OTHERS}[method]
         options = Options(
             ratio=None, targets=parse_targets([f"macs={share}"]), min_keep=_MIN_KEEP, seed=seed, **asked
         )
-        data = None if method.endswith("without data") else shuffled(self._calibration, seed)
+        data = self._data(method, seed)
         settings = Settings(out, force=True, benchmark=False, wanted=Wanted(data))
-        bench = self._bench_for(options, settings, data is not None)
+        bench = self._bench_for(options, settings, method)
         run = bench.prune(options, settings)
         self.told = told(run)
         return run.decision.after.macs / run.decision.before.macs
 
-    def _bench_for(self, options: Options, settings: Settings, data: bool) -> Workbench:
+    def _data(self, method: str, seed: int) -> Any:
+        if method.endswith("without data"):
+            return None
+        if method not in ON_OTHER_DATA:
+            return shuffled(self._calibration, seed)
+        if self._other is None:
+            raise NotPossibleError("no inputs of another data set for this model")
+        return shuffled(self._other(), seed)
+
+    def _bench_for(self, options: Options, settings: Settings, method: str) -> Workbench:
         repaired = bool(options.recipe or options.compensation)
         scored = (options.criterion, options.reducer, options.normaliser, options.allocation)
+        data = (method in ON_OTHER_DATA, settings.wanted.calibration is None)
         key = (options.recipe, *scored, options.structures, repaired, data, options.seed)
         if self._bench is None or key != self._key:
             prepared = dataclasses.replace(
