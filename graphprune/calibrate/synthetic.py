@@ -2,7 +2,8 @@
 
 What an input means decides how: token ids stay inside their table and masks are masks; a language model
 draws its tokens itself (`sampled`); what looks like an image gets pictures (`pictures`), what looks like a
-sequence numbers that vary slowly (`signals`); other real numbers are normal.
+sound sounds (`sounds`), what looks like a sequence numbers that vary slowly (`signals`); states are those
+that the network comes to (`carried`); other real numbers are normal.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from graphprune.calibrate.carried import STEPS, carry, find_states
 from graphprune.calibrate.levels import first_levels
 from graphprune.calibrate.pictures import PICTURES, pictures, spatial_axes
 from graphprune.calibrate.sampled import draw_sequences
 from graphprune.calibrate.signals import signals, slow_axes
+from graphprune.calibrate.sounds import measured, sound_axis, sounds
 from graphprune.calibrate.speaker import find_speaker, may_speak
 from graphprune.calibrate.tokens import may_be_sequences, sequences
 from graphprune.errors import CalibrationError, ModelError
@@ -36,6 +39,8 @@ SAMPLES = 384
 BATCH = 32
 _LENGTHS = (64, 32, 16)  # tokens of a sequence, where that is free
 _DRAWN = (128, *_LENGTHS)  # the same of one that a model draws
+# Times the length that sounds were recorded at: models take shorter ones than they were made for.
+_LONGER = (4, 1.25)
 _NUMBERS = 1 << 23  # of all inputs in one batch, at most
 
 Array = NDArray[Any]
@@ -79,13 +84,11 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int | Non
     if kind == "auto" and (drawn := _drawn(model, recording, samples or SAMPLES // 2, seed)):
         return MadeUp(drawn, (0,) * len(drawn), "sequences that the model drew itself", True)
     sizes, batch = likely_sizes(model, recording)
-    lengths = find_lengths(model)
-    plain = frozenset() if lengths is None else lengths.caches  # four axes, and no pictures
-    tables = bounds(model, sizes) if kind == "auto" else {}
+    maker = _Maker(model, recording, sizes, kind, batch, seed)
     count = -(-(samples or SAMPLES) // batch)
     kinds = tuple(PICTURES[number % len(PICTURES)] for number in range(count))
-    feeds = tuple(_feed(model, sizes, kind, kinds[k], (seed, k), plain, tables, batch) for k in range(count))
-    told = {n: a for n, a in feeds[0].items() if n not in plain}
+    feeds = tuple(maker.feed(k, kinds[k]) for k in range(count))
+    told = {n: a for n, a in feeds[0].items() if n not in maker.plain}
     if kind in _NOISE or not any(_is_picture(a) for a in told.values()):
         kinds = (0,) * count
     if kind == "first-norm":
@@ -93,7 +96,9 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int | Non
         return MadeUp(feeds, kinds, f'normal noise as the normalisation "{norm}" expects it')
     if kind != "auto":
         return MadeUp(feeds, kinds, f"{kind} noise")
-    return MadeUp(feeds, kinds, _in_words(told, tables, batch))
+    if maker.states:
+        feeds = carry(model, feeds, maker.states)
+    return MadeUp(feeds, kinds, maker.in_words(told))
 
 
 def _levelled(model: ir.Model, feeds: Sequence[Feeds]) -> tuple[tuple[Feeds, ...], str]:
@@ -118,31 +123,25 @@ def _drawn(model: ir.Model, recording: Recording, samples: int, seed: int) -> tu
     return () if speaker is None else draw_sequences(speaker, feeds, seed)
 
 
-def _in_words(feeds: Feeds, tables: Mapping[str, int], samples: int) -> str:
-    """What was made up, for reports."""
-    real = [a for a in feeds.values() if a.dtype.kind == "f"]
-    slow = [a for a in real if slow_axes(a.shape, samples)]
-    said = ["pictures: textures, flat shapes, things"] if any(_is_picture(a) for a in real) else []
-    said += ["sequences that vary slowly"] if slow else []
-    said += ["normal numbers"] if len(slow) < sum(not _is_picture(a) for a in real) else []
-    said += ["random token ids"] if tables else []
-    return ", ".join(said) or "random numbers"
-
-
 def likely_sizes(
     model: ir.Model, recording: Recording, tokens: Sequence[int] = _LENGTHS
 ) -> tuple[Sizes, int]:
     """Sizes that a model runs at: many samples at once, sequences of some length; and how many samples.
 
     Those that shapes were recorded at are small and prime; the first of these that works is taken instead.
+    Sounds are longer.
     """
     recorded = dict(recording.sizes)
-    free = {k: role for k, role in roles(model).items() if recording.sizes_second.get(k) != recorded.get(k)}
+    counted = roles(model)
+    free = {k: role for k, role in counted.items() if recording.sizes_second.get(k) != recorded.get(k)}
     each = sum(int(np.prod(input_shape(v, recorded)[1:])) for v in real_inputs(model))
     batch = int(min(BATCH, max(2, _NUMBERS // max(1, each))))
     lengths = tokens if Role.TOKENS in free.values() else tokens[:1]
     wanted = [{Role.BATCH: batch, Role.TOKENS: length} for length in lengths] + [{Role.BATCH: batch}]
     offered = [{**recorded, **{k: w[r] for k, r in free.items() if r in w}} for w in wanted]
+    heard = [k for k, role in counted.items() if role is Role.SOUND]
+    longer = [{k: int(recorded[k] * times) for k in heard} for times in _LONGER] if heard else []
+    offered = [*({**sizes, **length} for length in longer for sizes in offered), *offered]
     attended = find_lengths(model)
     if attended is not None:  # with an empty cache first: nobody has ever read what random ones hold
         offered = [*map(attended.prompt, offered), *offered]
@@ -174,45 +173,100 @@ def bounds(model: ir.Model, sizes: Sizes) -> dict[str, int]:
     return {name: m.bound for name, m in meant.items() if m.kind is Kind.INDEX}
 
 
-def _feed(
-    model: ir.Model,
-    sizes: Sizes,
-    kind: str,
-    picture: int,
-    seed: tuple[int, int],
-    plain: frozenset[str],
-    tables: Mapping[str, int],
-    samples: int,
-) -> Feeds:
-    """One batch; caches stay plain numbers, and what indexes a table becomes sequences."""
-    feeds = random_feeds(model, sizes, seed[0] * 1_000_003 + seed[1])
-    random = np.random.default_rng(seed)
-    changed = {
-        n: a if n in plain else _changed(a, kind, (seed[1], picture), samples, random)
-        for n, a in feeds.items()
-    }
-    written = {
-        n: sequences((a.shape[0], a.shape[1]), tables[n], random).astype(a.dtype)
-        for n, a in feeds.items()
-        if n in tables and may_be_sequences(a)
-    }
-    return {**changed, **written}
+class _Maker:
+    """Makes feeds for one model.
 
+    Attributes:
+        plain: caches, which stay plain numbers: they have four axes, and are no pictures.
+        tables: how many rows the tables have that inputs index.
+        sounds: the axis of samples of what looks like a sound, by input.
+        states: the output that gives the next state, by input.
+    """
 
-def _changed(
-    array: Array, kind: str, turn: tuple[int, int], samples: int, random: np.random.Generator
-) -> Array:
-    """Other numbers of the same shape; `turn` is which batch it is, and the kind of its pictures."""
-    if not _is_plain(array):
-        return array
-    if kind == "uniform":
-        uniform = random.random(array.shape) * 2 * np.sqrt(3) - np.sqrt(3)
-        return np.asarray(uniform.astype(array.dtype))
-    if kind == "auto" and (axes := slow_axes(array.shape, samples)):
-        return signals(array.shape, axes, random, turn[0]).astype(array.dtype)
-    if kind in _NOISE or not _is_picture(array):
-        return array
-    return pictures(array.shape, spatial_axes(array.shape), random, turn[1]).astype(array.dtype)
+    def __init__(
+        self, model: ir.Model, recording: Recording, sizes: Sizes, kind: str, batch: int, seed: int
+    ) -> None:
+        self._model, self._sizes, self._kind, self._batch, self._seed = model, sizes, kind, batch, seed
+        lengths = find_lengths(model)
+        self.plain = frozenset() if lengths is None else lengths.caches
+        self.tables: Mapping[str, int] = {}
+        self.sounds: Mapping[str, int] = {}
+        self.states: Mapping[str, str] = {}
+        self._recorded: dict[str, tuple[int, Array]] = {}
+        if kind == "auto":
+            self._look(recording)
+
+    def _look(self, recording: Recording) -> None:
+        """Find out what the inputs are."""
+        model, sizes = self._model, self._sizes
+        flow, feeds = value_flow(model), random_feeds(model, sizes, self._seed)
+        self.tables = bounds(model, sizes)
+        real = [v for v in real_inputs(model) if _is_plain(feeds[str(v.name)]) and v.name not in self.plain]
+        self.states = find_states(model, feeds, flow)
+        axes = {
+            str(v.name): sound_axis(v, feeds[str(v.name)].shape, recording.dynamic(str(v.name))[-1], flow)
+            for v in real
+            if v.name not in self.states
+        }
+        self.sounds = {name: axis for name, axis in axes.items() if axis is not None}
+
+    def feed(self, number: int, picture: int) -> Feeds:
+        """One batch: which it is, and the kind of its pictures."""
+        feeds = random_feeds(self._model, self._sizes, self._seed * 1_000_003 + number)
+        random = np.random.default_rng((self._seed, number))
+        changed = {
+            n: a if n in self.plain or n in self.states else self._changed(n, a, (number, picture), random)
+            for n, a in feeds.items()
+        }
+        written = {
+            n: sequences((a.shape[0], a.shape[1]), self.tables[n], random).astype(a.dtype)
+            for n, a in feeds.items()
+            if n in self.tables and may_be_sequences(a)
+        }
+        return {**changed, **written}
+
+    def _changed(self, name: str, array: Array, turn: tuple[int, int], random: np.random.Generator) -> Array:
+        """Other numbers of the same shape; `turn` is which batch it is, and the kind of its pictures."""
+        if not _is_plain(array):
+            return array
+        if self._kind == "uniform":
+            uniform = random.random(array.shape) * 2 * np.sqrt(3) - np.sqrt(3)
+            return np.asarray(uniform.astype(array.dtype))
+        if name in self.sounds:
+            return self._sound(name, array, turn[0])
+        if self._kind == "auto" and (axes := slow_axes(array.shape, self._batch)):
+            return signals(array.shape, axes, random, turn[0]).astype(array.dtype)
+        if self._kind in _NOISE or not _is_picture(array):
+            return array
+        return pictures(array.shape, spatial_axes(array.shape), random, turn[1]).astype(array.dtype)
+
+    def _sound(self, name: str, array: Array, number: int) -> Array:
+        """A piece of a sound; where states are carried on, it goes on with the piece before."""
+        pieces = STEPS if self.states else 1
+        which, at = divmod(number, pieces)
+        length = array.shape[self.sounds[name]]
+        if self._recorded.get(name, (-1, array))[0] != which:
+            make = measured if which % 2 else sounds
+            random = np.random.default_rng((self._seed, which, len(name)))
+            self._recorded[name] = which, make(len(array), length * pieces, random)
+        return (
+            self._recorded[name][1][:, at * length : (at + 1) * length]
+            .reshape(array.shape)
+            .astype(array.dtype)
+        )
+
+    def in_words(self, feeds: Feeds) -> str:
+        """What was made up, for reports."""
+        real = {n: a for n, a in feeds.items() if a.dtype.kind == "f" and n not in self.states}
+        others = {n: a for n, a in real.items() if n not in self.sounds}
+        slow = [a for a in others.values() if slow_axes(a.shape, self._batch)]
+        said = ["pictures: textures, flat shapes, things"] if any(map(_is_picture, others.values())) else []
+        said += ["sounds"] if self.sounds else []
+        said += ["sequences that vary slowly"] if slow else []
+        said += ["states that the model comes to"] if self.states else []
+        said += ["normal numbers"] if len(slow) < sum(not _is_picture(a) for a in others.values()) else []
+        said += ["random token ids"] if self.tables else []
+        return ", ".join(said) or "random numbers"
 
 
 def _is_plain(array: Array) -> bool:
