@@ -18,30 +18,24 @@ from numpy.typing import NDArray
 
 from graphprune.calibrate.carried import STEPS, carry, find_states
 from graphprune.calibrate.levels import first_levels
+from graphprune.calibrate.likely import LENGTHS, likely_sizes
 from graphprune.calibrate.pictures import PICTURES, pictures, spatial_axes
 from graphprune.calibrate.sampled import draw_sequences
 from graphprune.calibrate.signals import signals, slow_axes
 from graphprune.calibrate.sounds import measured, sound_axis, sounds
 from graphprune.calibrate.speaker import find_speaker, may_speak
 from graphprune.calibrate.tokens import may_be_sequences, sequences
-from graphprune.errors import CalibrationError, ModelError
+from graphprune.errors import CalibrationError
 from graphprune.runtime.cached import find_lengths
-from graphprune.runtime.dimensions import Sizes, input_shape, real_inputs
+from graphprune.runtime.dimensions import Sizes, real_inputs
 from graphprune.runtime.feeds import random_feeds
 from graphprune.runtime.meaning import Kind, meaning, value_flow
 from graphprune.runtime.recording import Recording
-from graphprune.runtime.session import open_session
-from graphprune.runtime.sizes import Role, roles
 
 KINDS = ("auto", "normal", "uniform", "images", "first-norm")
 _NOISE = ("normal", "uniform", "first-norm")
 SAMPLES = 384
-BATCH = 32
-_LENGTHS = (64, 32, 16)  # tokens of a sequence, where that is free
-_DRAWN = (128, *_LENGTHS)  # the same of one that a model draws
-# Times the length that sounds were recorded at: models take shorter ones than they were made for.
-_LONGER = (4, 1.25)
-_NUMBERS = 1 << 23  # of all inputs in one batch, at most
+_DRAWN = (128, *LENGTHS)  # tokens of a sequence that a model draws
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -73,8 +67,8 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int | Non
         model: the normalised model.
         recording: of its tensors.
         kind: "normal", "uniform", "images"; "first-norm": normal, with the levels at which the first batch
-            normalisation sees its own statistics; or "auto": what the model draws itself, else images
-            where an input looks like one, slow sequences where it looks like one, else normal.
+            normalisation sees its own statistics; or "auto": what the model draws itself, else what each
+            input looks like (an image, a sound, a sequence, a state), else normal.
         samples: how many; None for 384, or half as many where the model draws them.
         seed: equal seeds give equal inputs.
 
@@ -123,49 +117,6 @@ def _drawn(model: ir.Model, recording: Recording, samples: int, seed: int) -> tu
     return () if speaker is None else draw_sequences(speaker, feeds, seed)
 
 
-def likely_sizes(
-    model: ir.Model, recording: Recording, tokens: Sequence[int] = _LENGTHS
-) -> tuple[Sizes, int]:
-    """Sizes that a model runs at: many samples at once, sequences of some length; and how many samples.
-
-    Those that shapes were recorded at are small and prime; the first of these that works is taken instead.
-    Sounds are longer.
-    """
-    recorded = dict(recording.sizes)
-    counted = roles(model)
-    free = {k: role for k, role in counted.items() if recording.sizes_second.get(k) != recorded.get(k)}
-    each = sum(int(np.prod(input_shape(v, recorded)[1:])) for v in real_inputs(model))
-    batch = int(min(BATCH, max(2, _NUMBERS // max(1, each))))
-    lengths = tokens if Role.TOKENS in free.values() else tokens[:1]
-    wanted = [{Role.BATCH: batch, Role.TOKENS: length} for length in lengths] + [{Role.BATCH: batch}]
-    offered = [{**recorded, **{k: w[r] for k, r in free.items() if r in w}} for w in wanted]
-    heard = [k for k, role in counted.items() if role is Role.SOUND]
-    longer = [{k: int(recorded[k] * times) for k in heard} for times in _LONGER] if heard else []
-    offered = [*({**sizes, **length} for length in longer for sizes in offered), *offered]
-    attended = find_lengths(model)
-    if attended is not None:  # with an empty cache first: nobody has ever read what random ones hold
-        offered = [*map(attended.prompt, offered), *offered]
-    for sizes in offered:
-        if sizes != recorded and _runs(model, sizes):
-            return sizes, _samples(model, recording, sizes)
-    return recorded, _samples(model, recording, recorded)
-
-
-def _runs(model: ir.Model, sizes: Sizes) -> bool:
-    try:
-        with open_session(model) as session:
-            session.run(random_feeds(model, sizes, 0))
-    except ModelError:
-        return False
-    return True
-
-
-def _samples(model: ir.Model, recording: Recording, sizes: Sizes) -> int:
-    """How many samples are in one feed: the largest free first axis."""
-    shapes = {str(v.name): input_shape(v, sizes) for v in real_inputs(model)}
-    return max((s[0] for n, s in shapes.items() if s and recording.dynamic(n)[0]), default=1)
-
-
 def bounds(model: ir.Model, sizes: Sizes) -> dict[str, int]:
     """How many rows the tables have that inputs of whole numbers index."""
     flow = value_flow(model)
@@ -201,12 +152,12 @@ class _Maker:
         model, sizes = self._model, self._sizes
         flow, feeds = value_flow(model), random_feeds(model, sizes, self._seed)
         self.tables = bounds(model, sizes)
-        real = [v for v in real_inputs(model) if _is_plain(feeds[str(v.name)]) and v.name not in self.plain]
-        self.states = find_states(model, feeds, flow)
+        states = find_states(model, feeds, flow)
+        self.states = {name: output for name, output in states.items() if name not in self.plain}
         axes = {
-            str(v.name): sound_axis(v, feeds[str(v.name)].shape, recording.dynamic(str(v.name))[-1], flow)
-            for v in real
-            if v.name not in self.states
+            name: sound_axis(value, feeds[name].shape, recording.dynamic(name)[-1], flow)
+            for value in real_inputs(model)
+            if _is_plain(feeds[name := str(value.name)]) and name not in (*self.plain, *self.states)
         }
         self.sounds = {name: axis for name, axis in axes.items() if axis is not None}
 
@@ -247,13 +198,10 @@ class _Maker:
         length = array.shape[self.sounds[name]]
         if self._recorded.get(name, (-1, array))[0] != which:
             make = measured if which % 2 else sounds
-            random = np.random.default_rng((self._seed, which, len(name)))
+            random = np.random.default_rng((self._seed, which, list(self.sounds).index(name)))
             self._recorded[name] = which, make(len(array), length * pieces, random)
-        return (
-            self._recorded[name][1][:, at * length : (at + 1) * length]
-            .reshape(array.shape)
-            .astype(array.dtype)
-        )
+        piece = self._recorded[name][1][:, at * length : (at + 1) * length]
+        return np.asarray(piece.reshape(array.shape), array.dtype)
 
     def in_words(self, feeds: Feeds) -> str:
         """What was made up, for reports."""
@@ -271,7 +219,7 @@ class _Maker:
 
 def _is_plain(array: Array) -> bool:
     """Whether these are real numbers, and no mask."""
-    if array.dtype.kind != "f" or not array.size:
+    if array.dtype.kind != "f" or not array.size or not array.ndim:
         return False
     return not set(np.unique(array[:1].ravel()[:64])) <= {0.0, 1.0}
 

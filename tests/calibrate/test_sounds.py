@@ -146,3 +146,14 @@ def test_the_report_names_them() -> None:
     result = graphprune.prune(streaming(), 0.3)
     assert result.report["equivalence"]["status"] == "equal"
     assert any("(sounds, states that the model comes to)" in w for w in result.report["warnings"])
+
+
+def test_a_lone_real_number_is_no_sound() -> None:
+    model = ir.from_proto(
+        onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (float[N, T] sound, float scale) => (float[N, T] y) { y = Mul (sound, scale) }""")
+    )
+    made = make_up(model, record(model), "auto", None, 0)
+    assert made.how == "sounds, normal numbers"
+    assert made.feeds[0]["scale"].shape == ()
