@@ -103,6 +103,15 @@ def _others(found: Mapping[str, Any]) -> Iterator[str]:
             metric = METRICS[entry["metric"]]
             yield from (f"### {title}", "", f"{metric} of the original: {entry['dense']:.3f}", "")
             yield from _methods(entry["records"])
+            yield from _other_seeds(entry["records"])
+
+
+def _other_seeds(records: Records) -> Iterator[str]:
+    """How far other seeds are apart, where there are some."""
+    for method in METHODS:
+        told = [(share, _spread(values(records, method, share))) for share in SHARES]
+        if found := [f"{1 - share:.0%} {spread}" for share, spread in told if spread]:
+            yield from (f"Seeds of {method}: {', '.join(found)}.", "")
 
 
 def _methods(records: Records) -> Iterator[str]:
