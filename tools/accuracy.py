@@ -18,6 +18,7 @@ so none of those it is measured on; or NAME.pkl of `--feeds`, a pickled list of 
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import json
 import pickle
@@ -103,6 +104,7 @@ def _complete(task: str) -> Callable[[Path], Mapping[str, Any]]:
     return lambda file: bundled.evaluate(file, split=split)
 
 
+@functools.cache
 def _other_data(task: str) -> Mapping[str, Any]:
     sys.path.insert(0, str(ROOT))
     found: Mapping[str, Any] = importlib.import_module("accuracy_other_data").other_data(task)

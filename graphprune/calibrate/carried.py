@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from graphprune.errors import ModelError
 from graphprune.runtime.dimensions import real_inputs
+from graphprune.runtime.meaning import uses_of_numbers
 from graphprune.runtime.session import open_session
 
 Array = NDArray[Any]
@@ -57,8 +58,7 @@ def find_states(model: ir.Model, feeds: Feeds, flow: nx.DiGraph[ir.Value]) -> di
 def _is_state(value: ir.Value, flow: nx.DiGraph[ir.Value]) -> bool:
     if _NAMED.search(str(value.name)):
         return True
-    reached = {value} | (nx.descendants(flow, value) if value in flow else set())
-    return any(at in _STATES.get(node.op_type, ()) for item in reached for node, at in item.uses())
+    return any(at in _STATES.get(node.op_type, ()) for node, at in uses_of_numbers(value, flow))
 
 
 def carry(model: ir.Model, feeds: Sequence[Feeds], states: Mapping[str, str]) -> tuple[Feeds, ...]:

@@ -15,7 +15,7 @@ from graphprune.runtime.recording import Recording
 from graphprune.runtime.session import open_session
 from graphprune.runtime.sizes import Role, roles
 
-BATCH = 32
+_BATCH = 32
 LENGTHS = (64, 32, 16)  # tokens of a sequence, where that is free
 # Times the length that sounds were recorded at: models take shorter ones than they were made for.
 _LONGER = (4, 1.25)
@@ -32,7 +32,7 @@ def likely_sizes(model: ir.Model, recording: Recording, tokens: Sequence[int] = 
     counted = roles(model)
     free = {k: role for k, role in counted.items() if recording.sizes_second.get(k) != recorded.get(k)}
     each = sum(int(np.prod(input_shape(v, recorded)[1:])) for v in real_inputs(model))
-    batch = int(min(BATCH, max(2, _NUMBERS // max(1, each))))
+    batch = int(min(_BATCH, max(2, _NUMBERS // max(1, each))))
     lengths = tokens if Role.TOKENS in free.values() else tokens[:1]
     wanted = [{Role.BATCH: batch, Role.TOKENS: length} for length in lengths] + [{Role.BATCH: batch}]
     offered = [{**recorded, **{k: w[r] for k, r in free.items() if r in w}} for w in wanted]

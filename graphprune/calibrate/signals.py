@@ -43,16 +43,16 @@ def signals(shape: tuple[int, ...], axes: tuple[int, ...], random: np.random.Gen
         return pictures((shape[0], 1, *shape[1:]), (2, 3), random, 2)[:, 0]
     axis = axes[turn // 2 % len(axes)]
     long, beside = shape[axis], shape[3 - axis]
-    drawn = np.stack([_slow((beside, long), random, random.uniform(*_EXPONENTS)) for _ in range(shape[0])])
+    drawn = np.stack([coloured((beside, long), random, random.uniform(*_EXPONENTS)) for _ in range(shape[0])])
     size = random.uniform(0.5, 1.3, (shape[0], 1, 1))
     found = drawn * size + random.normal(0, 0.4, (shape[0], beside, 1))
     return np.moveaxis(found, 2, axis)
 
 
-def _slow(shape: tuple[int, int], random: np.random.Generator, exponent: float) -> Array:
+def coloured(shape: tuple[int, ...], random: np.random.Generator, exponent: float) -> Array:
     """Noise whose amplitude falls with frequency along the last axis, of unit variance there."""
-    frequencies = np.fft.rfftfreq(shape[1])
+    frequencies = np.fft.rfftfreq(shape[-1])
     frequencies[0] = frequencies[1]
-    waves = random.standard_normal((2, shape[0], len(frequencies)))
-    found = np.fft.irfft((waves[0] + 1j * waves[1]) / frequencies**exponent, n=shape[1])
+    waves = random.standard_normal((2, *shape[:-1], len(frequencies)))
+    found = np.fft.irfft((waves[0] + 1j * waves[1]) / frequencies**exponent, n=shape[-1])
     return np.asarray(found / found.std(axis=-1, keepdims=True))

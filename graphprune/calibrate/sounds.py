@@ -10,13 +10,15 @@ that is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import networkx as nx
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
+
+from graphprune.calibrate.signals import coloured
+from graphprune.runtime.meaning import uses_of_numbers
 
 Array = NDArray[Any]
 LONG = 256  # samples that a sound has at least
@@ -43,14 +45,9 @@ def sound_axis(value: ir.Value, shape: tuple[int, ...], free: bool, flow: nx.DiG
     axes = [k for k in range(1, len(shape)) if shape[k] != 1]
     if len(shape) not in (2, 3) or len(axes) != 1 or shape[axes[0]] < LONG:
         return None
-    if len(shape) == 2 and not free and not _heard(value, flow):  # rather a row of a table
-        return None
-    return axes[0]
-
-
-def _heard(value: ir.Value, flow: nx.DiGraph[ir.Value]) -> bool:
-    reached: Iterable[ir.Value] = {value} | (nx.descendants(flow, value) if value in flow else set())
-    return any(node.op_type in _HEARING for item in reached for node, _ in item.uses())
+    if len(shape) == 3 or free or any(node.op_type in _HEARING for node, _ in uses_of_numbers(value, flow)):
+        return axes[0]
+    return None  # rather a row of a table
 
 
 def sounds(count: int, length: int, random: np.random.Generator) -> Array:
@@ -61,11 +58,11 @@ def sounds(count: int, length: int, random: np.random.Generator) -> Array:
 def measured(count: int, length: int, random: np.random.Generator) -> Array:
     """Numbers that vary slowly, at any level: (count, length). Not all that looks like a sound is one."""
     levels = [10 ** random.uniform(*_LEVELS) for _ in range(count)]
-    return np.stack([_coloured(length, random.uniform(*_FALLING), random) * level for level in levels])
+    return np.stack([coloured((length,), random, random.uniform(*_FALLING)) * level for level in levels])
 
 
 def _sound(length: int, random: np.random.Generator) -> Array:
-    found = _coloured(length, random.uniform(0, 1), random) * 10 ** random.uniform(*_GROUND)
+    found = coloured((length,), random, random.uniform(0, 1)) * 10 ** random.uniform(*_GROUND)
     for _ in range(int(random.integers(1, _VOICES + 1))):
         at = -int(random.integers(0, _SECTION[1]))  # one has begun before
         while at < length:
@@ -101,12 +98,3 @@ def _tone(length: int, random: np.random.Generator) -> Array:
     half = np.sin(phase / 2)
     half = np.where(np.abs(half) < 1e-6, 1e-6, half)
     return np.asarray(np.sin((harmonics + 0.5) * phase) / (2 * half) - 0.5)  # Dirichlet's kernel
-
-
-def _coloured(length: int, exponent: float, random: np.random.Generator) -> Array:
-    """Noise whose amplitude falls with frequency, of unit variance."""
-    frequencies = np.fft.rfftfreq(length)
-    frequencies[0] = frequencies[1]
-    waves = random.standard_normal((2, len(frequencies)))
-    found = np.fft.irfft((waves[0] + 1j * waves[1]) / frequencies**exponent, n=length)
-    return np.asarray(found / found.std())

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -117,9 +118,9 @@ def _drawn(model: ir.Model, recording: Recording, samples: int, seed: int) -> tu
     return () if speaker is None else draw_sequences(speaker, feeds, seed)
 
 
-def bounds(model: ir.Model, sizes: Sizes) -> dict[str, int]:
-    """How many rows the tables have that inputs of whole numbers index."""
-    flow = value_flow(model)
+def bounds(model: ir.Model, sizes: Sizes, flow: nx.DiGraph[ir.Value] | None = None) -> dict[str, int]:
+    """How many rows the tables have that inputs of whole numbers index; `flow` if it is known."""
+    flow = value_flow(model) if flow is None else flow
     meant = {str(v.name): meaning(v, flow, sizes) for v in real_inputs(model)}
     return {name: m.bound for name, m in meant.items() if m.kind is Kind.INDEX}
 
@@ -141,7 +142,7 @@ class _Maker:
         lengths = find_lengths(model)
         self.plain = frozenset() if lengths is None else lengths.caches
         self.tables: Mapping[str, int] = {}
-        self.sounds: Mapping[str, int] = {}
+        self.sounds: dict[str, int] = {}
         self.states: Mapping[str, str] = {}
         self._recorded: dict[str, tuple[int, Array]] = {}
         if kind == "auto":
@@ -151,15 +152,16 @@ class _Maker:
         """Find out what the inputs are."""
         model, sizes = self._model, self._sizes
         flow, feeds = value_flow(model), random_feeds(model, sizes, self._seed)
-        self.tables = bounds(model, sizes)
+        self.tables = bounds(model, sizes, flow)
         states = find_states(model, feeds, flow)
         self.states = {name: output for name, output in states.items() if name not in self.plain}
-        axes = {
-            name: sound_axis(value, feeds[name].shape, recording.dynamic(name)[-1], flow)
-            for value in real_inputs(model)
-            if _is_plain(feeds[name := str(value.name)]) and name not in (*self.plain, *self.states)
-        }
-        self.sounds = {name: axis for name, axis in axes.items() if axis is not None}
+        for value in real_inputs(model):
+            name = str(value.name)
+            if name in self.plain or name in self.states or not _is_plain(feeds[name]):
+                continue
+            axis = sound_axis(value, feeds[name].shape, recording.dynamic(name)[-1], flow)
+            if axis is not None:
+                self.sounds[name] = axis
 
     def feed(self, number: int, picture: int) -> Feeds:
         """One batch: which it is, and the kind of its pictures."""

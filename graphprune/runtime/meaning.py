@@ -111,6 +111,17 @@ def value_flow(model: ir.Model) -> "nx.DiGraph[ir.Value]":
     return flow
 
 
+def uses_of_numbers(value: ir.Value, flow: "nx.DiGraph[ir.Value]") -> Iterator[tuple[ir.Node, int]]:
+    """The nodes that the numbers of a value reach, moved around at most, and at which of their inputs.
+
+    Args:
+        value: any.
+        flow: from `value_flow`.
+    """
+    reached = {value} | (nx.descendants(flow, value) if value in flow else set())
+    yield from ((node, position) for item in reached for node, position in item.uses())
+
+
 def behind(values: Iterable[ir.Value | None]) -> set[ir.Value]:
     """All that values are computed from, but for what only gives its size."""
     queue = [v for v in values if v is not None]
@@ -127,8 +138,7 @@ def behind(values: Iterable[ir.Value | None]) -> set[ir.Value]:
 
 def meaning(value: ir.Value, flow: "nx.DiGraph[ir.Value]", sizes: Sizes) -> Meaning:
     """What the integer input `value` is for, by the nodes that its numbers reach."""
-    reached = {value} | (nx.descendants(flow, value) if value in flow else set())
-    uses = [(node, position) for item in reached for node, position in item.uses()]
+    uses = list(uses_of_numbers(value, flow))
     bounds = [bound for node, position in uses if (bound := _bound(node, position, sizes)) is not None]
     if bounds:
         known = [bound for bound in bounds if bound > 0]
