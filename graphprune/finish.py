@@ -24,6 +24,7 @@ from graphprune.validate import (
     check_contract,
     check_equivalence,
     check_file,
+    doubts,
     measure_fidelity,
 )
 from graphprune.validate.compare import Outputs
@@ -123,6 +124,8 @@ def _validate(run: Run, trial: Path, seed: int) -> None:
             before = run_all(run.source.model, judges, optimise=True)
             run.fidelity = measure_fidelity(before, run_all(run.pruned, judges, optimise=True))
             run.judged_on = judged_on
+            made_up = run.inputs is not None and run.inputs.judges_made_up and not run.inputs.by_design
+            run.warnings += doubts(run.fidelity, judged_on, made_up)
     elif reference is not None:
         with contextlib.suppress(ModelError):
             after = run_all(run.pruned, test_feeds(run.normal, run.analysis, seed, given))

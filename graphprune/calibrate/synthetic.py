@@ -1,9 +1,10 @@
 """Inputs made up for a model that comes without any.
 
 What an input means decides how: token ids stay inside their table and masks are masks; a language model
-draws its tokens itself (`sampled`); what looks like an image gets pictures (`pictures`), what looks like a
-sound sounds (`sounds`), what looks like a sequence numbers that vary slowly (`signals`); states are those
-that the network comes to (`carried`); other real numbers are normal.
+draws its tokens itself (`sampled`); what looks like an image gets pictures (`pictures`) of the pixels that
+the model wants (`pixels`), what looks like a sound sounds (`sounds`), what looks like a sequence numbers
+that vary slowly (`signals`); states are those that the network comes to (`carried`); other real numbers are
+normal.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from graphprune.calibrate.carried import STEPS, carry, find_states
 from graphprune.calibrate.levels import first_levels
 from graphprune.calibrate.likely import LENGTHS, likely_sizes
 from graphprune.calibrate.pictures import PICTURES, pictures, spatial_axes
+from graphprune.calibrate.pixels import Pixels, find_pixels
 from graphprune.calibrate.sampled import draw_sequences
 from graphprune.calibrate.signals import signals, slow_axes
 from graphprune.calibrate.sounds import measured, sound_axis, sounds
@@ -28,7 +30,7 @@ from graphprune.calibrate.speaker import find_speaker, may_speak
 from graphprune.calibrate.tokens import may_be_sequences, sequences
 from graphprune.errors import CalibrationError
 from graphprune.runtime.cached import find_lengths
-from graphprune.runtime.dimensions import Sizes, real_inputs
+from graphprune.runtime.dimensions import Sizes, input_shape, real_inputs
 from graphprune.runtime.feeds import random_feeds
 from graphprune.runtime.meaning import Kind, meaning, value_flow
 from graphprune.runtime.recording import Recording
@@ -84,7 +86,7 @@ def make_up(model: ir.Model, recording: Recording, kind: str, samples: int | Non
     kinds = tuple(PICTURES[number % len(PICTURES)] for number in range(count))
     feeds = tuple(maker.feed(k, kinds[k]) for k in range(count))
     told = {n: a for n, a in feeds[0].items() if n not in maker.plain}
-    if kind in _NOISE or not any(_is_picture(a) for a in told.values()):
+    if kind in _NOISE or not any(maker.is_picture(n, a) for n, a in told.items()):
         kinds = (0,) * count
     if kind == "first-norm":
         feeds, norm = _levelled(model, feeds)
@@ -130,6 +132,7 @@ class _Maker:
 
     Attributes:
         plain: caches, which stay plain numbers: they have four axes, and are no pictures.
+        pixels: of pictures, where the model tells, by input.
         tables: how many rows the tables have that inputs index.
         sounds: the axis of samples of what looks like a sound, by input.
         states: the output that gives the next state, by input.
@@ -141,12 +144,21 @@ class _Maker:
         self._model, self._sizes, self._kind, self._batch, self._seed = model, sizes, kind, batch, seed
         lengths = find_lengths(model)
         self.plain = frozenset() if lengths is None else lengths.caches
+        self.pixels: dict[str, Pixels] = {}
         self.tables: Mapping[str, int] = {}
         self.sounds: dict[str, int] = {}
         self.states: Mapping[str, str] = {}
         self._recorded: dict[str, tuple[int, Array]] = {}
+        if kind not in _NOISE:
+            self._look_at_pixels()
         if kind == "auto":
             self._look(recording)
+
+    def _look_at_pixels(self) -> None:
+        for value in real_inputs(self._model):
+            shape = input_shape(value, self._sizes)
+            if value.name not in self.plain and spatial_axes(shape) and (found := find_pixels(value)):
+                self.pixels[str(value.name)] = found
 
     def _look(self, recording: Recording) -> None:
         """Find out what the inputs are."""
@@ -180,6 +192,9 @@ class _Maker:
 
     def _changed(self, name: str, array: Array, turn: tuple[int, int], random: np.random.Generator) -> Array:
         """Other numbers of the same shape; `turn` is which batch it is, and the kind of its pictures."""
+        if name in self.pixels:
+            standard = pictures(array.shape, spatial_axes(array.shape), random, turn[1])
+            return self.pixels[name].of(standard).astype(array.dtype)
         if not _is_plain(array):
             return array
         if self._kind == "uniform":
@@ -189,7 +204,7 @@ class _Maker:
             return self._sound(name, array, turn[0])
         if self._kind == "auto" and (axes := slow_axes(array.shape, self._batch)):
             return signals(array.shape, axes, random, turn[0]).astype(array.dtype)
-        if self._kind in _NOISE or not _is_picture(array):
+        if self._kind in _NOISE or not self.is_picture(name, array):
             return array
         return pictures(array.shape, spatial_axes(array.shape), random, turn[1]).astype(array.dtype)
 
@@ -205,16 +220,21 @@ class _Maker:
         piece = self._recorded[name][1][:, at * length : (at + 1) * length]
         return np.asarray(piece.reshape(array.shape), array.dtype)
 
+    def is_picture(self, name: str, array: Array) -> bool:
+        """Whether this input gets pictures."""
+        return name in self.pixels or (array.dtype.kind == "f" and bool(spatial_axes(array.shape)))
+
     def in_words(self, feeds: Feeds) -> str:
         """What was made up, for reports."""
         real = {n: a for n, a in feeds.items() if a.dtype.kind == "f" and n not in self.states}
         others = {n: a for n, a in real.items() if n not in self.sounds}
         slow = [a for a in others.values() if slow_axes(a.shape, self._batch)]
-        said = ["pictures: textures, flat shapes, things"] if any(map(_is_picture, others.values())) else []
+        seen = [n for n, a in feeds.items() if self.is_picture(n, a)]
+        said = ["pictures: textures, flat shapes, things"] if seen else []
         said += ["sounds"] if self.sounds else []
         said += ["sequences that vary slowly"] if slow else []
         said += ["states that the model comes to"] if self.states else []
-        said += ["normal numbers"] if len(slow) < sum(not _is_picture(a) for a in others.values()) else []
+        said += ["normal numbers"] if len(slow) < len(others.keys() - set(seen)) else []
         said += ["random token ids"] if self.tables else []
         return ", ".join(said) or "random numbers"
 
@@ -224,7 +244,3 @@ def _is_plain(array: Array) -> bool:
     if array.dtype.kind != "f" or not array.size or not array.ndim:
         return False
     return not set(np.unique(array[:1].ravel()[:64])) <= {0.0, 1.0}
-
-
-def _is_picture(array: Array) -> bool:
-    return array.dtype.kind == "f" and bool(spatial_axes(array.shape))

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from graphprune.analysis import Analysis
 from graphprune.analysis.facts import NodeFacts
 from graphprune.calibrate.pictures import spatial_axes
+from graphprune.calibrate.pixels import Pixels, find_pixels
 from graphprune.compensate.descent import Descent, Rows
 from graphprune.compensate.likeness import Likeness
 from graphprune.compensate.optimisers import Adam
@@ -79,7 +80,8 @@ def impressed(
     weights = model.graph.initializers
     read = dict.fromkeys(n for node in nodes for n in node.inputs if n)
     beside = [n for n in read if n not in made and n not in weights and n != pictures[0]]
-    work = _Work(nodes, pictures[0], beside, tuple(ends))
+    told = next(v for v in model.graph.inputs if v.name == pictures[0])
+    work = _Work(nodes, pictures[0], find_pixels(told) or Pixels(), beside, tuple(ends))
     with contextlib.closing(Walk(model, analysis.facts, batches[:1], budget)) as walk:
         steps = work.affordable(walk, len(batches))
     if steps < FEWEST_STEPS:
@@ -96,12 +98,14 @@ class _Work:
     Attributes:
         nodes: that gradients pass, in order.
         picture: the input that moves.
+        pixels: of it.
         beside: what else they read.
         ends: what they give.
     """
 
     nodes: Sequence[NodeFacts]
     picture: str
+    pixels: Pixels
     beside: Sequence[str]
     ends: tuple[str, ...]
 
@@ -142,9 +146,33 @@ class _Work:
             for k, (row, feeds) in enumerate(zip(rows, batches, strict=True)):
                 say(k, len(batches))
                 random = np.random.default_rng((seed, k))
-                now = _towards(descent, row, self.picture, feeds[self.picture], steps, random)
+                now = self._towards(descent, row, feeds[self.picture], steps, random)
                 moved.append({**feeds, self.picture: now})
             return tuple(moved)
+
+    def _towards(
+        self, descent: Descent, row: Rows, pictures: Array, steps: int, random: np.random.Generator
+    ) -> Array:
+        """Pictures after some steps; as they were where gradients are not finite."""
+        axes = spatial_axes(pictures.shape)
+        heights = _heights(pictures.shape, axes)
+        sizes = [pictures.shape[a] for a in axes]
+        moved: Array = np.zeros_like(np.fft.rfft2(pictures, axes=axes), np.complex64)
+        adam = Adam()
+        now = pictures
+        for step in range(1, steps + 1):
+            shift = tuple(random.integers(-SHIFT, SHIFT + 1, 2).tolist())
+            slope = descent.gradient(row, {self.picture: np.roll(now, shift, axes)})[self.picture]
+            if not np.isfinite(slope).all():
+                return pictures
+            back = np.roll(slope, tuple(-s for s in shift), axes)
+            waves = np.ascontiguousarray(np.fft.rfft2(back, axes=axes, norm="ortho") * heights, np.complex64)
+            rate = RATE * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
+            both = adam.step(waves.view(np.float32))  # both parts of each number, side by side
+            moved = moved - np.complex64(rate) * both.view(np.complex64)
+            change = np.fft.irfft2(moved * heights, s=sizes, axes=axes, norm="ortho")
+            now = self.pixels.inside(pictures + change * self.pixels.spread).astype(pictures.dtype)
+        return now
 
 
 def _tell_classes(scores: Sequence[Array]) -> bool:
@@ -191,31 +219,6 @@ class _Channels(Likeness):
         aside, wider = (mean - target[0]) / unit**2, (spread - target[1]) / unit**2 / spread
         share = 2 * MATCHED * len(found) / found.size  # of one place; a mean over channels
         return np.asarray(share * (aside.reshape(shape) + wider.reshape(shape) * centred), found.dtype)
-
-
-def _towards(
-    descent: Descent, row: Rows, name: str, pictures: Array, steps: int, random: np.random.Generator
-) -> Array:
-    """Pictures after some steps; as they were where gradients are not finite."""
-    axes = spatial_axes(pictures.shape)
-    heights = _heights(pictures.shape, axes)
-    sizes = [pictures.shape[a] for a in axes]
-    moved: Array = np.zeros_like(np.fft.rfft2(pictures, axes=axes), np.complex64)
-    adam = Adam()
-    now = pictures
-    for step in range(1, steps + 1):
-        shift = tuple(random.integers(-SHIFT, SHIFT + 1, 2).tolist())
-        slope = descent.gradient(row, {name: np.roll(now, shift, axes)})[name]
-        if not np.isfinite(slope).all():
-            return pictures
-        back = np.roll(slope, tuple(-s for s in shift), axes)
-        waves = np.ascontiguousarray(np.fft.rfft2(back, axes=axes, norm="ortho") * heights, np.complex64)
-        rate = RATE * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
-        both = adam.step(waves.view(np.float32))  # both parts of each number, side by side
-        moved = moved - np.complex64(rate) * both.view(np.complex64)
-        change = np.fft.irfft2(moved * heights, s=sizes, axes=axes, norm="ortho")
-        now = (pictures + change).astype(pictures.dtype)
-    return now
 
 
 def _heights(shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:

@@ -3,7 +3,7 @@
 from graphprune.validate.blame import blamed_on_model
 from graphprune.validate.contract import check_contract
 from graphprune.validate.equivalence import Equivalence, check_equivalence
-from graphprune.validate.fidelity import Fidelity, measure_fidelity
+from graphprune.validate.fidelity import Fidelity, doubts, measure_fidelity
 from graphprune.validate.wellformed import check_file
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "check_contract",
     "check_equivalence",
     "check_file",
+    "doubts",
     "measure_fidelity",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,9 @@ from graphprune.validate.scores import as_rows, class_axis, divergence, expected
 
 Floats = NDArray[np.float64]
 Pairs = Sequence[tuple[Floats, Floats]]
+
+_MANY = 32  # rows, of which some should differ in class
+_FAR = 0.5  # of the outputs' own size: beyond that, made-up inputs have not held the network together
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Fidelity:
         sqnr_db: signal to noise in decibels, the difference being the noise; None where there is none.
         kl: mean divergence of the class probabilities in nats, where the output looks like class scores.
         drop: the loss of accuracy that this should cost, a share, where the output looks like class scores.
+        alike: the original gives every one of many rows the same class, so that `top1` says little.
     """
 
     output: str
@@ -39,6 +43,7 @@ class Fidelity:
     sqnr_db: float | None = None
     kl: float | None = None
     drop: float | None = None
+    alike: bool = False
 
 
 def measure_fidelity(before: Sequence[Outputs], after: Sequence[Outputs]) -> tuple[Fidelity, ...]:
@@ -58,6 +63,27 @@ def measure_fidelity(before: Sequence[Outputs], after: Sequence[Outputs]) -> tup
         if all(x.shape == y.shape for x, y in pairs) and any(np.isfinite(x).any() for x, _ in pairs):
             found.append(_fidelity(name, [(x, _numbers(y, x)) for x, y in pairs]))
     return tuple(found)
+
+
+def doubts(found: Sequence[Fidelity], judged_on: str, made_up: bool) -> Iterator[str]:
+    """What agreement should not be trusted with, in words.
+
+    Args:
+        found: from `measure_fidelity`.
+        judged_on: which inputs it was measured on.
+        made_up: these, and those that the network was repaired on, are no real ones.
+    """
+    for f in found:
+        if f.alike:
+            yield (
+                f'on {judged_on} the original gives every row of "{f.output}" the same class: '
+                "that the result does too says little"
+            )
+    if made_up and found and (worst := max(found, key=lambda f: f.relative_error)).relative_error > _FAR:
+        yield (
+            f'even on {judged_on}, "{worst.output}" is off by {worst.relative_error:.0%} of its size: '
+            "on real ones much may be lost; give some (--calib), or cut less"
+        )
 
 
 def _numbers(after: Floats, before: Floats) -> Floats:
@@ -82,7 +108,7 @@ def _fidelity(name: str, pairs: Pairs) -> Fidelity:
         return Fidelity(name, error, cosine, None, sqnr_db=sqnr)
     rows, others = (np.concatenate([as_rows(p[k], axis) for p in pairs]) for k in (0, 1))
     if not np.isfinite(rows).all() or not np.isfinite(others).all():
-        return Fidelity(name, error, cosine, top_agreement(rows, others, 1), sqnr_db=sqnr)
+        return Fidelity(name, error, cosine, top_agreement(rows, others, 1), sqnr_db=sqnr, alike=_alike(rows))
     return Fidelity(
         name,
         error,
@@ -92,4 +118,9 @@ def _fidelity(name: str, pairs: Pairs) -> Fidelity:
         sqnr,
         divergence(rows, others),
         expected_drop(rows, others),
+        _alike(rows),
     )
+
+
+def _alike(rows: Floats) -> bool:
+    return len(rows) >= _MANY and len(np.unique(rows.argmax(axis=1))) == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from graphprune.compensate.likeness import Likeness
-from graphprune.validate import measure_fidelity
+from graphprune.validate import doubts, measure_fidelity
 from graphprune.validate.scores import class_axis, divergence, expected_drop, top_agreement
 
 
@@ -134,3 +134,23 @@ def test_an_output_without_numbers_has_no_figures() -> None:
     partly = np.array([[np.nan, 1.0, 2.0]])
     (found,) = measure_fidelity([{"y": partly}], [{"y": np.array([[7.0, 1.0, 2.0]])}])
     assert found.relative_error == 0.0
+
+
+def test_agreement_in_one_class_only_is_doubted() -> None:
+    before = np.tile([3.0, 0.0, 1.0], (40, 1)) + normal(40, 3) / 10
+    (found,) = measure_fidelity([{"y": before}], [{"y": before * 1.1}])
+    assert found.top1 == 1.0
+    assert found.alike
+    (doubt,) = doubts([found], "made-up inputs", made_up=True)
+    assert '"y"' in doubt
+    assert "says little" in doubt
+    few, mixed = before[:8], np.concatenate([before, before[:, ::-1] - 1])
+    for rows in (few, mixed):
+        assert not any(f.alike for f in measure_fidelity([{"y": rows}], [{"y": rows}]))
+
+
+def test_large_errors_on_made_up_inputs_are_told() -> None:
+    found = measure_fidelity([{"y": normal(9, 4)}], [{"y": normal(9, 4, seed=1)}])
+    (doubt,) = doubts(found, "made-up inputs kept aside", made_up=True)
+    assert "--calib" in doubt
+    assert not list(doubts(found, "the calibration inputs", made_up=False))
