@@ -361,9 +361,9 @@ def _impressed(
         found = impressed(model, analysis, calibration.batches, moments, seed, wanted.memory // 4, say)
     if found is None:
         return calibration
-    return replace(
-        calibration, batches=found, source=f"{calibration.source}, moved towards those of training"
-    )
+    some = "" if not any(a is b for a, b in zip(found, calibration.batches, strict=True)) else "most of them "
+    source = f"{calibration.source}, {some}moved towards those of training"
+    return replace(calibration, batches=found, source=source)
 
 
 def _for_twin(calibration: Calibration) -> int:

@@ -39,7 +39,7 @@ from accuracy_methods import ABLATIONS, OURS, RIVALS, NotPossibleError, Ours
 from graphprune.errors import GraphPruneError
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "models"))
+sys.path[:0] = [str(ROOT / "models"), str(ROOT)]
 import evaluate as bundled  # noqa: E402
 
 FIGURES = ROOT / "docs" / "accuracy"
@@ -99,14 +99,12 @@ def of_bundled(names: Sequence[str], complete: bool) -> Iterator[Subject]:
 
 def _complete(task: str) -> Callable[[Path], Mapping[str, Any]]:
     """Scores on everything that a bundled model can be tested on, with how many samples that is."""
-    sys.path.insert(0, str(ROOT))
     split = importlib.import_module("models.train.complete").complete(task)
     return lambda file: bundled.evaluate(file, split=split)
 
 
 @functools.cache
 def _other_data(task: str) -> Mapping[str, Any]:
-    sys.path.insert(0, str(ROOT))
     found: Mapping[str, Any] = importlib.import_module("accuracy_other_data").other_data(task)
     return found
 

@@ -39,6 +39,7 @@ Feeds = Mapping[str, Array]
 
 WORK = 200_000_000_000  # multiply-adds of all steps forwards, elements counted in
 STEPS, FEWEST_STEPS = 80, 20
+LEAST = 0.5  # of the batches, that are moved if any are
 MATCHED = 0.3  # weight of a layer's channels beside the class of each picture
 RATE = 0.01  # of the first steps, for each frequency of a picture whose variance is about one
 SURE = 0.95  # what a picture should be taken for its class with
@@ -69,8 +70,9 @@ def impressed(
         say: told how many batches have been moved, of how many.
 
     Returns:
-        As many batches; None where the model reads no picture that gradients reach, or neither tells classes
-        nor has moments.
+        As many batches, up to half of them as they were where the work would be too much; None where even
+        half would be, the model reads no picture that gradients reach, or neither tells classes nor has
+        moments.
     """
     pictures = [n for n, a in batches[0].items() if a.dtype == np.float32 and spatial_axes(a.shape)]
     nodes, ends = find_way(analysis.facts)
@@ -83,12 +85,15 @@ def impressed(
     told = next(v for v in model.graph.inputs if v.name == pictures[0])
     work = _Work(nodes, pictures[0], find_pixels(told) or Pixels(), beside, tuple(ends))
     with contextlib.closing(Walk(model, analysis.facts, batches[:1], budget)) as walk:
-        steps = work.affordable(walk, len(batches))
-    if steps < FEWEST_STEPS:
+        affordable = work.affordable(walk)
+    count = min(len(batches), affordable // FEWEST_STEPS)
+    if count < LEAST * len(batches):
         return None
     known = {n: m for n, m in moments().items() if n in made}
-    with contextlib.closing(Walk(model, analysis.facts, batches, budget)) as walk:
-        return work.moved(walk, batches, known, steps, seed, say)
+    chosen, rest = batches[:count], batches[count:]
+    with contextlib.closing(Walk(model, analysis.facts, chosen, budget)) as walk:
+        moved = work.moved(walk, chosen, known, min(STEPS, affordable // count), seed, say)
+    return None if moved is None else (*moved, *rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +114,13 @@ class _Work:
     beside: Sequence[str]
     ends: tuple[str, ...]
 
-    def affordable(self, walk: Walk, batches: int) -> int:
-        """How many steps, from what one batch costs."""
+    def affordable(self, walk: Walk) -> int:
+        """How many steps of one batch each."""
         walk.advance([self.picture, *self.beside], {})
         row = Rows({n: walk.get(n, 0) for n in self.beside}, {})
         first = {self.picture: walk.get(self.picture, 0)}
         with contextlib.closing(Descent(walk.builder, self.nodes, row, first, {})) as descent:
-            return min(STEPS, WORK // max(1, descent.work(row, first) * batches))
+            return WORK // max(1, descent.work(row, first))
 
     def moved(
         self,

@@ -17,6 +17,7 @@ import graphprune
 from graphprune.analysis import analyse_model
 from graphprune.calibrate.pictures import pictures
 from graphprune.compensate import impressions
+from graphprune.compensate.descent import Descent
 from graphprune.load import load
 from graphprune.normalise import normalise
 from graphprune.runtime.record import record
@@ -132,6 +133,15 @@ def test_slopes_of_moments_are_those_of_their_distance(spreads: tuple[float, flo
 def test_large_networks_are_spared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(impressions, "WORK", 1_000_000)
     assert impressed(str(TRAINED), (8, 1, 28, 28), (2, 3))[1] is None
+
+
+def test_as_many_pictures_are_moved_as_the_work_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Descent, "work", lambda *_: 10)
+    monkeypatch.setattr(impressions, "WORK", 10 * impressions.FEWEST_STEPS * 2)
+    given, found = impressed(str(TRAINED), (8, 1, 28, 28), (2, 3))
+    assert [a is b for a, b in zip(given, found, strict=True)] == [False, False, True]
+    monkeypatch.setattr(impressions, "WORK", 10 * impressions.FEWEST_STEPS)
+    assert impressed(str(TRAINED), (8, 1, 28, 28), (2, 3))[1] is None  # a third is not worth it
 
 
 def test_a_run_without_inputs_says_so() -> None:
