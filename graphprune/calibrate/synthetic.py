@@ -30,7 +30,7 @@ from graphprune.calibrate.speaker import find_speaker, may_speak
 from graphprune.calibrate.tokens import may_be_sequences, sequences
 from graphprune.errors import CalibrationError
 from graphprune.runtime.cached import find_lengths
-from graphprune.runtime.dimensions import Sizes, input_shape, real_inputs
+from graphprune.runtime.dimensions import Sizes, real_inputs
 from graphprune.runtime.feeds import random_feeds
 from graphprune.runtime.meaning import Kind, meaning, value_flow
 from graphprune.runtime.recording import Recording
@@ -150,26 +150,29 @@ class _Maker:
         self.states: Mapping[str, str] = {}
         self._recorded: dict[str, tuple[int, Array]] = {}
         if kind not in _NOISE:
-            self._look_at_pixels()
-        if kind == "auto":
             self._look(recording)
-
-    def _look_at_pixels(self) -> None:
-        for value in real_inputs(self._model):
-            shape = input_shape(value, self._sizes)
-            if value.name not in self.plain and spatial_axes(shape) and (found := find_pixels(value)):
-                self.pixels[str(value.name)] = found
 
     def _look(self, recording: Recording) -> None:
         """Find out what the inputs are."""
         model, sizes = self._model, self._sizes
         flow, feeds = value_flow(model), random_feeds(model, sizes, self._seed)
+        inputs = {str(v.name): v for v in real_inputs(model) if v.name not in self.plain}
+        for name, value in inputs.items():
+            if not spatial_axes(feeds[name].shape) or "mask" in name.lower():
+                continue
+            if feeds[name].dtype.kind == "f":
+                plain = _is_plain(feeds[name])
+            else:  # whole numbers that become real may be a mask as well, were it not for four axes
+                plain = meaning(value, flow, sizes).kind in (Kind.NUMBER, Kind.MASK)
+            if plain and (found := find_pixels(value)):
+                self.pixels[name] = found
+        if self._kind != "auto":
+            return
         self.tables = bounds(model, sizes, flow)
         states = find_states(model, feeds, flow)
         self.states = {name: output for name, output in states.items() if name not in self.plain}
-        for value in real_inputs(model):
-            name = str(value.name)
-            if name in self.plain or name in self.states or not _is_plain(feeds[name]):
+        for name, value in inputs.items():
+            if name in self.states or not _is_plain(feeds[name]):
                 continue
             axis = sound_axis(value, feeds[name].shape, recording.dynamic(name)[-1], flow)
             if axis is not None:

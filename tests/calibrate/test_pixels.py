@@ -69,6 +69,31 @@ def test_pixels_are_those_that_the_first_steps_are_for(
     assert smooth.std() < found.std()  # white noise has more than its own
 
 
+@pytest.mark.parametrize(("kind", "bytes_at_all"), [("images", True), ("normal", False)])
+def test_noise_stays_noise(kind: str, bytes_at_all: bool) -> None:
+    model = normalise(load(network("s = Mul (x, scale) t = Identity (s)")).model)
+    found = make_up(model, record(model, 0), kind, 32, 0).feeds[0]["x"]
+    assert (found.std() > 30) == bytes_at_all
+    assert (found.min() < 0) != bytes_at_all
+
+
+@pytest.mark.parametrize("kind", ["float", "uint8"])
+def test_masks_are_no_pictures(kind: str) -> None:
+    """Masks of four axes are taken from one and made large and negative."""
+    model = ir.from_proto(
+        onnx.parser.parse_model(
+            f"""<ir_version: 8, opset_import: ["" : 17]>
+            g (float[n, 4, 8, 8] x, {kind}[n, 1, 8, 8] attention_mask) => (float[n, 4, 8, 8] y)
+            <float one = {{1}}, float large = {{-10000}}> {{
+              m = Cast <to = 1> (attention_mask) o = Sub (one, m) l = Mul (o, large) s = Add (x, l)
+              y = Softmax (s) }}"""
+        )
+    )
+    found = make_up(model, record(model, 0), "auto", 32, 0).feeds[0]["attention_mask"]
+    assert set(np.unique(found)) <= set(range(128))  # no pixels
+    assert kind == "uint8" or set(np.unique(found)) <= {0, 1}
+
+
 def test_each_channel_has_its_own_middle() -> None:
     model = ir.from_proto(network("d = Sub (x, means) t = Transpose <perm = [0, 3, 1, 2]> (d)", LAST))
     found = find_pixels(model.graph.inputs[0])
