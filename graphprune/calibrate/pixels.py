@@ -15,6 +15,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graphprune.runtime.consumers import permutation, stored_numbers
+from graphprune.runtime.feeds import BYTES
+from graphprune.runtime.meaning import SIZE_READERS
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -22,8 +24,6 @@ Floats = NDArray[np.float64]
 _DEPTHS = 255, 1  # the largest pixel of pictures that are stored as they are usually
 _SPREAD = 4  # in which part of the depth pictures spread
 _SCALED = 0.5, 2.5  # what the largest pixel becomes where it is scaled and nothing else
-_BYTES = frozenset({ir.DataType.UINT8, ir.DataType.INT8})
-_READERS_OF_SHAPE = frozenset({"Shape", "Size"})
 _MOST = 64  # channels
 
 
@@ -64,7 +64,7 @@ def find_pixels(value: ir.Value) -> Pixels | None:
         return None
     factor, shift = _first_steps(value, len(value.shape))
     level = -shift / factor  # what becomes zero
-    if value.dtype in _BYTES:
+    if value.dtype in BYTES:
         limits = np.iinfo(value.dtype.numpy())
         return _stored(level, float(limits.min), float(limits.max), whole=True)
     if not np.any(shift) and np.all(factor == 1):
@@ -99,7 +99,7 @@ def _first_steps(value: ir.Value, rank: int) -> tuple[Floats, Floats]:
     factor, shift = np.ones((1,) * rank), np.zeros((1,) * rank)
     axes = tuple(range(rank))  # of the input, in the order that they have come to
     while True:
-        uses = [(node, at) for node, at in value.uses() if node.op_type not in _READERS_OF_SHAPE]
+        uses = [(node, at) for node, at in value.uses() if node.op_type not in SIZE_READERS]
         if len(uses) != 1 or uses[0][0].domain or len(uses[0][0].outputs) != 1:
             return factor, shift
         node, position = uses[0]

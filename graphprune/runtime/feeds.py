@@ -39,7 +39,7 @@ _INTEGERS: Mapping[ir.DataType, Any] = {
     ir.DataType.UINT64: np.uint64,
 }
 # Eight-bit inputs that index nothing are pixels or bytes.
-_BYTES = frozenset({ir.DataType.UINT8, ir.DataType.INT8})
+BYTES = frozenset({ir.DataType.UINT8, ir.DataType.INT8})
 
 _SHARE_OF_ONES = 0.9
 
@@ -109,9 +109,9 @@ def _integers(rng: np.random.Generator, what: Meaning, shape: tuple[int, ...], d
             return np.ones(shape)
         case Kind.CHOICE:
             return np.full(shape, what.choices[0])
-        case Kind.MASK if dtype not in _BYTES:
+        case Kind.MASK if dtype not in BYTES:
             return _mask(rng, shape)
-    return rng.integers(0, 128 if dtype in _BYTES else 2, shape)
+    return rng.integers(0, 128 if dtype in BYTES else 2, shape)
 
 
 def _mask(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:

@@ -71,7 +71,7 @@ _INDEXING: Mapping[str, tuple[tuple[int, int, str], ...]] = {
 _RESHAPING = frozenset({"Expand", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Cast"})
 _FEWEST_SYMBOLS, _MOST_SYMBOLS = 3, 1 << 20  # of a one-hot encoding that is written out
 _RECURRENT_LENGTHS = {"LSTM": 4, "GRU": 4, "RNN": 4}
-_SIZE_READERS = frozenset({"Shape", "Size"})  # behind these stand sizes, not values
+SIZE_READERS = frozenset({"Shape", "Size"})  # behind these stand sizes, not values
 _COMPARING = frozenset(
     {"Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "And", "Or", "Not", "Xor"}
 )
@@ -128,7 +128,7 @@ def behind(values: Iterable[ir.Value | None]) -> set[ir.Value]:
     seen = set(queue)
     while queue:
         node = queue.pop().producer()
-        if node is None or node.op_type in _SIZE_READERS:
+        if node is None or node.op_type in SIZE_READERS:
             continue
         fresh = [v for v in node.inputs if v is not None and v not in seen]
         seen |= set(fresh)
